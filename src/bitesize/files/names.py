@@ -11,6 +11,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.storage import paths
+from bitesize.storage.url import is_url
+
 _SEP = os.fsencode(os.sep)
 
 
@@ -44,20 +47,28 @@ class Names:
         """Number of bytes in memory."""
         return len(self.blob) + self.ends.nbytes + self.folder.nbytes + sum(map(len, self.folders))
 
+    def parts(self, i: int) -> tuple[bytes, bytes]:
+        """Return the folder of file ``i``, relative to the root, and its name."""
+        start = int(self.ends[i - 1]) if i else 0
+        return self.folders[self.folder[i]], self.blob[start : int(self.ends[i])]
+
     def relative(self, i: int) -> bytes:
         """Return the path of file ``i``, relative to the root."""
-        start = int(self.ends[i - 1]) if i else 0
-        name = self.blob[start : int(self.ends[i])]
-        folder = self.folders[self.folder[i]]
-        return folder + _SEP + name if folder else name
+        folder, name = self.parts(i)
+        return folder + self._separator + name if folder else name
 
     def path(self, i: int) -> bytes:
         """Return the path of file ``i`` for system calls."""
         return self._prefix + self.relative(i)
 
     @cached_property
+    def _separator(self) -> bytes:
+        """Separator of this system, or of addresses."""
+        return b"/" if _SEP == b"/" or is_url(self.root) or any(map(is_url, self.folders)) else _SEP
+
+    @cached_property
     def _prefix(self) -> bytes:
-        return os.path.join(self.root, b"") if self.root else b""
+        return paths.join(self.root, b"") if self.root else b""
 
     def show(self, i: int) -> str:
         """Return the path of file ``i`` for messages and JSON, with undecodable bytes escaped."""
@@ -97,12 +108,12 @@ class NamesBuilder:
         )
 
 
-def names_of(paths: Sequence[str | bytes | os.PathLike[str]]) -> Names:
+def names_of(files: Sequence[str | bytes | os.PathLike[str]]) -> Names:
     """Return a list of paths as `Names`, in the given order."""
     builder = NamesBuilder()
-    for path in paths:
-        folder, name = os.path.split(
-            os.path.abspath(os.fsencode(path))
+    for path in files:
+        folder, name = paths.split(
+            paths.abspath(os.fsencode(path))
         )  # must stay valid after a change of the working directory
         builder.add(folder, (name,))
     return builder.build()
@@ -119,7 +130,7 @@ def common_folder(folders: Collection[bytes]) -> bytes:
     if not folders:
         return b""
     try:
-        return os.path.commonpath([min(folders), max(folders)])  # of all, since the others sort between these two
+        return paths.commonpath([min(folders), max(folders)])  # of all, since the others sort between these two
     except ValueError:  # on several drives, or some are relative
         return b""
 

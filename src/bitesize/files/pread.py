@@ -1,4 +1,4 @@
-"""All reading of bytes from disk: positioned reads, without shared file offsets and without memory mapping.
+"""All reading of bytes: positioned reads, without shared file offsets and without memory mapping; of objects, requests for ranges.
 
 Mapped pages would count as memory of this process, and a truncated file would kill it with SIGBUS.
 """
@@ -18,8 +18,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BitesizeError, FileChanged, NoPermission
+from bitesize.errors import BadFile, BitesizeError, FileChanged, NoPermission, NotFound
 from bitesize.files.names import show
+from bitesize.storage.remote import RemoteFile
+from bitesize.storage.requests import Piece, read_all
+from bitesize.storage.url import is_url
 
 # Windows has neither: there each reader opens the file, and seeks.
 HAS_PREADV = hasattr(os, "preadv")
@@ -35,6 +38,8 @@ _IMPOSSIBLE = 1 << 50
 
 T = TypeVar("T")
 Buffer = Any  # anything writable with the buffer protocol
+# An open file: a descriptor of the system, or an object.
+Handle = int | RemoteFile
 
 
 def open_file(path: bytes) -> int:
@@ -53,14 +58,16 @@ def open_file(path: bytes) -> int:
         raise explain(error, path) from error
 
 
-def with_file(path: bytes, work: Callable[[int], T]) -> T:
-    """Call a function with the descriptor of an open file; retry up to three times if the handle becomes stale.
+def with_file(path: bytes, work: Callable[[Handle], T]) -> T:
+    """Call a function with an open file; retry up to three times if the handle becomes stale.
 
     Raises
     ------
     BitesizeError
         As `open_file`, and any error of the function.
     """
+    if is_url(path):
+        return work(open_object(path))
     for pause in (*_PAUSES, None):
         try:
             fd = open_file(path)
@@ -75,12 +82,31 @@ def with_file(path: bytes, work: Callable[[int], T]) -> T:
     raise AssertionError  # the last try returns or raises
 
 
+def open_object(path: bytes) -> RemoteFile:
+    """Return an object, open for reading.
+
+    Raises
+    ------
+    FileChanged
+        If the object no longer exists.
+    """
+    try:
+        return RemoteFile(os.fsdecode(path))
+    except NotFound as error:
+        raise FileChanged(f"{show(path)} no longer exists: it existed when it was listed") from error
+
+
+def size_of(file: Handle) -> int:
+    """Return the size of an open file in bytes."""
+    return os.fstat(file).st_size if isinstance(file, int) else file.size
+
+
 def passing(error: BaseException) -> bool:
     """Return whether an error comes from a network file system and may disappear when the file is opened again."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING
 
 
-def read_into(fd: int, buffers: Sequence[Buffer], offset: int, path: bytes) -> None:
+def read_into(file: Handle, buffers: Sequence[Buffer], offset: int, path: bytes) -> None:
     """Fill consecutive buffers with the bytes from ``offset``.
 
     Thread-safe if the system has ``preadv``; elsewhere a descriptor must be used by one thread at a time.
@@ -92,12 +118,15 @@ def read_into(fd: int, buffers: Sequence[Buffer], offset: int, path: bytes) -> N
     """
     views = [memoryview(buffer).cast("B") for buffer in buffers]
     views = [view for view in views if view.nbytes]
+    if not isinstance(file, int):
+        file.read_at(offset, views)
+        return
     want = sum(view.nbytes for view in views)
     try:
-        done = _read_some(fd, views, offset)
+        done = _read_some(file, views, offset)
         while done < want:
             # A read may return fewer bytes (signals, 2 GiB limit of one call): continue after them.
-            got = _read_some(fd, _skip(views, done), offset + done)
+            got = _read_some(file, _skip(views, done), offset + done)
             if not got:
                 raise BadFile(f"{show(path)} ends after {offset + done:,} bytes; {offset + want:,} are needed")
             done += got
@@ -118,6 +147,8 @@ def read_files(paths: Sequence[bytes], put: Callable[[int, int], Buffer]) -> dic
         The error of each file that could not be read, by its index in ``paths``.
     """
     failed: dict[int, Exception] = {}
+    if paths and is_url(paths[0]):
+        return _read_objects(paths, put)
     libc = compiled()
     again = range(len(paths)) if libc is None else _read_files(libc, paths, put, failed)
     for i in again:
@@ -129,8 +160,22 @@ def read_files(paths: Sequence[bytes], put: Callable[[int, int], Buffer]) -> dic
     return failed
 
 
-def _read_whole(fd: int, i: int, path: bytes, put: Callable[[int, int], Buffer]) -> None:
-    read_into(fd, [put(i, os.fstat(fd).st_size)], 0, path)
+def _read_whole(fd: Handle, i: int, path: bytes, put: Callable[[int, int], Buffer]) -> None:
+    read_into(fd, [put(i, size_of(fd))], 0, path)
+
+
+def _read_objects(paths: Sequence[bytes], put: Callable[[int, int], Buffer]) -> dict[int, Exception]:
+    """Read whole objects, with many requests at the same time."""
+    failed: dict[int, Exception] = {}
+    pieces: dict[int, Piece] = {}
+    for i, path in enumerate(paths):
+        try:
+            file = open_object(path)
+            pieces[i] = Piece(file, 0, memoryview(put(i, file.size)).cast("B"))
+        except BitesizeError as error:
+            failed[i] = error
+    numbers = list(pieces)
+    return failed | {numbers[k]: error for k, error in read_all(list(pieces.values())).items()}
 
 
 def _read_files(
@@ -178,6 +223,11 @@ def read_rows(
         return
     flat = out.reshape(-1).view(np.uint8).reshape(len(out), -1)
     places = np.arange(len(which)) if places is None else places
+    if is_url(paths[0]):
+        buffers = [memoryview(flat[place]) for place in places.tolist()]
+        for error in read_pieces(paths, which, offsets, buffers).values():
+            raise error
+        return
     order = np.argsort(which, kind="stable") if len(paths) > 1 else np.arange(len(which))
     for some in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):
         path = paths[int(which[some[0]])]
@@ -203,6 +253,8 @@ def read_pieces(
     dict
         The error of each piece that could not be read, by its index.
     """
+    if paths and is_url(paths[0]):
+        return _read_ranges(paths, which, offsets, buffers)
     libc = compiled()
     again: Sequence[int] = range(len(buffers))
     if libc is not None:
@@ -224,11 +276,30 @@ def read_pieces(
     return failed
 
 
+def _read_ranges(
+    paths: Sequence[bytes], which: NDArray[np.int64], offsets: NDArray[np.int64], buffers: Sequence[Buffer | None]
+) -> dict[int, Exception]:
+    """Read pieces of objects, with many requests at the same time; neighbors in one request."""
+    failed: dict[int, Exception] = {}
+    files: dict[int, RemoteFile] = {}
+    pieces: dict[int, Piece] = {}
+    for i, (number, offset, buffer) in enumerate(zip(which.tolist(), offsets.tolist(), buffers, strict=True)):
+        if buffer is not None:
+            try:
+                if number not in files:
+                    files[number] = open_object(paths[number])
+                pieces[i] = Piece(files[number], offset, memoryview(buffer).cast("B"))
+            except BitesizeError as error:
+                failed[i] = error
+    numbers = list(pieces)
+    return failed | {numbers[k]: error for k, error in read_all(list(pieces.values())).items()}
+
+
 def _read_some_rows(
-    fd: int, path: bytes, positions: NDArray[np.int64], begins: NDArray[np.int64], flat: NDArray[np.uint8]
+    fd: Handle, path: bytes, positions: NDArray[np.int64], begins: NDArray[np.int64], flat: NDArray[np.uint8]
 ) -> None:
     libc = compiled()
-    done = libc.read_rows(fd, begins, positions, flat) if libc is not None else 0
+    done = libc.read_rows(fd, begins, positions, flat) if libc is not None and isinstance(fd, int) else 0
     # Rows that compiled code cannot read are read again here, to raise their error.
     positions, begins = positions[done:], begins[done:]
     torn = (np.diff(begins) != flat.shape[1]) | (np.diff(positions) != 1)

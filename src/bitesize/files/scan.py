@@ -1,4 +1,4 @@
-"""Listing a folder of data: one pass of ``os.scandir`` that opens no files and calls ``stat`` only for folders and links."""
+"""Listing a folder of data: one pass of ``scandir`` that opens no files and calls ``stat`` only for folders and links."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from bitesize.errors import NoPermission, NotFound
 from bitesize.files.names import Names, NamesBuilder, show
 from bitesize.files.stores import is_store, is_unfinished
+from bitesize.storage import paths, patterns, remote
 from bitesize.storage.natural import class_key as class_key
 from bitesize.storage.natural import natural_key as natural_key
 from bitesize.storage.natural import path_key as path_key
+from bitesize.storage.url import is_url
 
+_SEP = os.fsencode(os.sep)
 # Files of operating systems and tools; names that start with a dot are also left out.
 _LITTER = frozenset(
     (
@@ -92,9 +95,9 @@ def scan(
     NoPermission
         If a folder cannot be read.
     """
-    top = os.fsencode(os.path.abspath(root))
-    if not os.path.isdir(top):
-        reason = "is a file, not a folder" if os.path.exists(top) else "does not exist"
+    top = _top(root)
+    if not paths.isdir(top):
+        reason = "is a file, not a folder" if paths.exists(top) else "does not exist"
         raise NotFound(f"{show(top)} {reason}")
     walk = _Scan(top, None if suffixes is None else frozenset(os.fsencode(suffix) for suffix in suffixes), reasons)
     return walk.run_flat() if flat else walk.run()
@@ -113,18 +116,26 @@ def merge(folders: Mapping[str, str | os.PathLike[str]], suffixes: Collection[st
     kinds: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     for folder in folders.values():
-        top = os.fsencode(os.path.abspath(folder))
-        if not os.path.isdir(top):
+        top = _top(folder)
+        if not paths.isdir(top):
             raise NotFound(f"{show(top)} is not a folder")
         walk = _Scan(top, frozenset(os.fsencode(suffix) for suffix in suffixes))
-        count = sum(builder.add(os.path.join(top, name), files) for name, files in walk.folders(top, top))
+        count = sum(builder.add(paths.join(top, name), files) for name, files in walk.folders(top, top))
         if not count:
             raise NotFound(f"{show(top)} contains no readable file{walk.seen()}")
         counts.append(count)
+        walk.count_empty_objects()
         kinds += walk.kinds
         left_out += walk.left_out
     labels = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     return Listing(builder.build(), labels, tuple(folders), kinds, left_out)
+
+
+def _top(folder: str | os.PathLike[str]) -> bytes:
+    """Return the path of a folder; if it is an address, after all objects below it are listed."""
+    path = paths.abspath(folder)
+    paths.know_folder(path)
+    return os.fsencode(path)
 
 
 class _Scan:
@@ -138,6 +149,7 @@ class _Scan:
 
     def run(self) -> Listing:
         """List the top folder: its subfolders as classes, or its files."""
+        self.count_empty_objects()
         files, folders = self.read(self.top)
         self.enter(self.top)
         own_kinds, self.kinds = self.kinds, Counter()
@@ -146,7 +158,7 @@ class _Scan:
         folders.sort(key=natural_key)
         empty: list[str] = []
         for name in folders:
-            path = os.path.join(self.top, name)
+            path = paths.join(self.top, name)
             count = sum(builder.add(folder, names) for folder, names in self.folders(path, self.top))
             counts.append(count)
             if not count and name.lower() in _WORKING:
@@ -173,6 +185,7 @@ class _Scan:
 
     def run_flat(self) -> Listing:
         """List all files below the top folder, without classes."""
+        self.count_empty_objects()
         builder = NamesBuilder(self.top)
         for folder, names in self.folders(self.top, self.top):
             builder.add(b"" if folder == self.top else folder, names)
@@ -194,14 +207,21 @@ class _Scan:
         files, folders = self.read(path)
         if files:
             yield (
-                (os.path.relpath(path, relative_to) if path.startswith(relative_to) and path != relative_to else path),
+                (paths.relpath(path, relative_to) if path.startswith(relative_to) and path != relative_to else path),
                 files,
             )
         for name in sorted(folders, key=natural_key):
-            yield from self.folders(os.path.join(path, name), relative_to)
+            yield from self.folders(paths.join(path, name), relative_to)
+
+    def count_empty_objects(self) -> None:
+        """Count empty objects that stand for folders, if the top folder is an address."""
+        if is_url(self.top) and (count := remote.empty_objects(os.fsdecode(self.top))):
+            self.left_out["empty objects that stand for folders"] += count
 
     def enter(self, path: bytes) -> bool:
         """Remember per folder; False if a link led here before, so that loops end."""
+        if is_url(path):
+            return True
         stat = os.stat(path)
         identity = (stat.st_dev, stat.st_ino)
         if identity in self.visited:
@@ -225,31 +245,30 @@ class _Scan:
         kinds: Counter[bytes] = Counter()
         suffixes, left_out = self.suffixes, self.left_out
         try:
-            entries = os.scandir(path)
+            entries = paths.scandir(path)
         except PermissionError as error:
             raise NoPermission(f"no permission to list {show(path)}") from error
-        with entries:
-            for entry in entries:
-                name = entry.name
-                if name[:1] == b"." or name.lower() in _LITTER:
-                    left_out["hidden or system files"] += 1
-                    continue
-                dot = name.rfind(b".")
-                suffix = name[dot:].lower() if dot > 0 else b""
-                if (suffixes is None or suffix in suffixes) and entry.is_file():
-                    files.append(name)
-                    kinds[suffix] += 1
-                elif entry.is_dir():
-                    if is_run_folder(os.path.join(path, name)):
-                        left_out["folders of training runs"] += 1
-                    elif is_store(os.path.join(path, name)) or is_unfinished(os.path.join(path, name)):
-                        left_out["folders of packed stores"] += 1
-                    else:
-                        folders.append(name)
-                elif entry.is_file():
-                    left_out[self.reason(name, suffix)] += 1
-                else:  # a FIFO or device would block forever, a broken link has no target
-                    left_out["not regular files, or broken links"] += 1
+        for entry in entries:
+            name = entry.name
+            if name[:1] == b"." or name.lower() in _LITTER:
+                left_out["hidden or system files"] += 1
+                continue
+            dot = name.rfind(b".")
+            suffix = name[dot:].lower() if dot > 0 else b""
+            if (suffixes is None or suffix in suffixes) and entry.is_file():
+                files.append(name)
+                kinds[suffix] += 1
+            elif entry.is_dir():
+                if is_run_folder(paths.join(path, name)):
+                    left_out["folders of training runs"] += 1
+                elif is_store(paths.join(path, name)) or is_unfinished(paths.join(path, name)):
+                    left_out["folders of packed stores"] += 1
+                else:
+                    folders.append(name)
+            elif entry.is_file():
+                left_out[self.reason(name, suffix)] += 1
+            else:  # a FIFO or device would block forever, a broken link has no target
+                left_out["not regular files, or broken links"] += 1
         self.kinds.update({os.fsdecode(suffix): count for suffix, count in kinds.items()})
         files.sort(key=natural_key)
         return files, folders
@@ -265,16 +284,15 @@ def is_run_folder(path: bytes) -> bool:
 
     def marked(folder: bytes) -> bool:
         """Return whether a folder contains files that `bitesize train` writes."""
-        first, *others = (os.path.exists(os.path.join(folder, mark)) for mark in _RUN_MARKS)
+        first, *others = (paths.exists(paths.join(folder, mark)) for mark in _RUN_MARKS)
         return first and any(others)
 
     if marked(path):
         return True
-    if os.path.basename(path) != b"runs":
+    if paths.basename(path) != b"runs":
         return False
-    with os.scandir(path) as entries:
-        inside = [entry.path for entry in entries if entry.name[:1] != b"."]
-    return bool(inside) and all(os.path.isdir(folder) and marked(folder) for folder in inside)
+    inside = [entry.path for entry in paths.scandir(path) if entry.name[:1] != b"."]
+    return bool(inside) and all(paths.isdir(folder) and marked(folder) for folder in inside)
 
 
 def matching(pattern: str) -> list[str]:
@@ -292,20 +310,20 @@ def matching(pattern: str) -> list[str]:
     >>> matching("photos/7.jpg")
     ['photos/7.jpg']
     """
-    if not glob.has_magic(pattern) or os.path.exists(pattern):
+    if not glob.has_magic(pattern) or paths.exists(pattern):
         return [pattern]
-    matched = glob.glob(_literal_folders(pattern), recursive=True)
-    paths = sorted((path for path in matched if os.path.isfile(path)), key=path_key)
-    if not paths:
-        folders = [path for path in matched if os.path.isdir(path)]
+    matched = patterns.matches(pattern) if is_url(pattern) else glob.glob(_literal_folders(pattern), recursive=True)
+    files = sorted((path for path in matched if paths.isfile(path)), key=path_key)
+    if not files:
+        folders = [path for path in matched if paths.isdir(path)]
         if folders:
-            shown = ", ".join(sorted(map(os.path.basename, folders))[:5])
-            raise NotFound(f"{pattern} matches folders only ({shown}): open the folder {os.path.dirname(folders[0]) or '.'}")
+            shown = ", ".join(sorted(map(paths.basename, folders))[:5])
+            raise NotFound(f"{pattern} matches folders only ({shown}): open the folder {paths.dirname(folders[0]) or '.'}")
         brackets = (
             " ([...] matches one of the characters in it; glob.escape escapes a literal name)" if "[" in pattern else ""
         )
         raise NotFound(f"no file matches {pattern}{brackets}")
-    return paths
+    return files
 
 
 def _literal_folders(pattern: str) -> str:

@@ -11,10 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
 
-from bitesize.errors import FileChanged
+from bitesize.errors import BitesizeError, FileChanged
 from bitesize.files.names import show
-from bitesize.files.pread import explain, joined
+from bitesize.files.pread import Handle, explain, joined, open_object
+from bitesize.storage import remote
+from bitesize.storage.base import Entry
+from bitesize.storage.remote import RemoteFile
+from bitesize.storage.url import is_url
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: neighboring sizes get distant numbers
 _MASK = (1 << 64) - 1
@@ -36,7 +41,7 @@ class FileState(NamedTuple):
     time: int
 
     @classmethod
-    def of(cls, path: bytes, fd: int | None = None) -> FileState:
+    def of(cls, path: bytes, fd: Handle | None = None) -> FileState:
         """Return the state of a file, or of an open file.
 
         Raises
@@ -44,13 +49,20 @@ class FileState(NamedTuple):
         FileChanged, NoPermission
             If the file cannot be read.
         """
+        if is_url(path):
+            return cls.of_entry((fd if isinstance(fd, RemoteFile) else open_object(path)).entry)
         try:
-            status = os.stat(path if fd is None else fd)
+            status = os.stat(path if fd is None else fd)  # type: ignore[arg-type]  # only objects have other handles
         except OSError as error:
             raise explain(error, path) from error
         return cls(status.st_size, status.st_mtime_ns)
 
-    def check(self, path: bytes, fd: int | None = None) -> None:
+    @classmethod
+    def of_entry(cls, entry: Entry) -> FileState:
+        """Return the state of an object: its version, as a number, takes the place of the time."""
+        return cls(entry.size, xxh3_64_intdigest(entry.version.encode()) >> 1 if entry.version else entry.time)
+
+    def check(self, path: bytes, fd: Handle | None = None) -> None:
         """Raise `FileChanged` if the file has changed."""
         seen = _seen.get()
         if seen is not None:
@@ -82,7 +94,11 @@ def _versions(paths: Sequence[bytes]) -> NDArray[np.uint64]:
     """Return `FileState.version` of each file, or 0 if it cannot be read; if compiled code is loaded, in one call without the GIL."""
     sizes, times = np.full(len(paths), -1, np.int64), np.full(len(paths), -1, np.int64)
     statx = sys.modules.get("bitesize.kernels.statx")
-    if statx is not None and getattr(statx, "LOADED", False):  # not while another thread imports it
+    if paths and is_url(paths[0]):
+        for i, path in enumerate(paths):
+            with contextlib.suppress(BitesizeError):  # raised when the row is read
+                sizes[i], times[i] = FileState.of_entry(remote.entry(os.fsdecode(path)))
+    elif statx is not None and getattr(statx, "LOADED", False):  # not while another thread imports it
         statx.states(*joined(paths), sizes, times)
     else:
         for i, path in enumerate(paths):

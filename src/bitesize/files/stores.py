@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+from bitesize.storage import paths
+from bitesize.storage.url import is_url
+
 MANIFEST, PACKING = "manifest.json", "packing.json"  # of a complete store, and of one that is being packed
 STORE, UNFINISHED = "bitesize store", "bitesize packing"  # their formats
 _LOOK = 200  # bytes of a file that name its format
@@ -20,8 +23,11 @@ def is_unfinished(folder: str | bytes | os.PathLike[str]) -> bool:
 
 
 def _names(folder: str | bytes | os.PathLike[str], name: str, kind: str) -> bool:
+    path = paths.join(os.fsencode(folder), name.encode())
+    if is_url(path) and not paths.isfile(path):  # most often known from a list, without a request
+        return False
     try:
-        with open(os.path.join(os.fsencode(folder), name.encode()), "rb") as file:
+        with paths.open(path) as file:
             return f'"format": "{kind}"'.encode() in file.read(_LOOK)
     except OSError:
         return False

@@ -20,6 +20,7 @@ from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.labels import label_field
 from bitesize.sources.protocol import ChunkStarts, Into, Located, flat_rows
 from bitesize.spec import Field
+from bitesize.storage import paths
 
 
 class Arrays(Source):
@@ -142,7 +143,7 @@ class Arrays(Source):
     @classmethod
     def takes(cls, data: Any) -> bool:
         """Return whether this is one `.npy` file."""
-        return isinstance(data, str) and data.lower().endswith(".npy") and os.path.isfile(data)
+        return isinstance(data, str) and data.lower().endswith(".npy") and paths.isfile(data)
 
     @classmethod
     def opened(cls, data: Any, options: OpenOptions) -> Source:

@@ -15,6 +15,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, PATHS, first_named
 from bitesize.sources.text_labels import Texts, text_labels
 from bitesize.sources.text_table import columns_of
+from bitesize.storage import paths
 
 _NAMED = 10
 
@@ -107,7 +108,7 @@ def _of_records(records: list[Any], where: str) -> CocoLabels:
 
 def _loaded(where: str) -> Any:
     try:
-        with open(where, encoding="utf-8-sig") as file:
+        with paths.open_text(where) as file:
             return json.load(file)
     except (ValueError, RecursionError) as error:
         raise BadFile(f"{where} is not valid JSON: {error}") from error

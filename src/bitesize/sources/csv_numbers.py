@@ -19,6 +19,8 @@ from bitesize.sources.column_names import LABELS, PERHAPS_PATHS, first_named, ma
 from bitesize.sources.protocol import ChunkStarts
 from bitesize.sources.splits import COLUMNS
 from bitesize.sources.text_table import JSON_LINES, delimiter_of
+from bitesize.storage import paths
+from bitesize.storage.url import is_url
 
 # Maximum ratio of the bytes of a table to the bytes of its text: two characters become eight bytes.
 _GROWS = 4
@@ -85,7 +87,7 @@ class NumberTable(ArrowSource):
         return f"{file}, line {inside + 1 + known}" if known is not None else f"{file}, row {inside}"
 
 
-def read_numbers(paths: Sequence[str], options: OpenOptions) -> NumberTable:
+def read_numbers(tables: Sequence[str], options: OpenOptions) -> NumberTable:
     """Return the source of tables of numbers.
 
     Raises
@@ -101,21 +103,21 @@ def read_numbers(paths: Sequence[str], options: OpenOptions) -> NumberTable:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise MissingPackage(
-            f"{paths[0]} is a table of numbers, and reading such tables needs pyarrow: {pip_install('pyarrow')}"
+            f"{tables[0]} is a table of numbers, and reading such tables needs pyarrow: {pip_install('pyarrow')}"
         ) from error
-    size, room = sum(os.path.getsize(path) for path in paths), available().room
+    size, room = sum(map(paths.getsize, tables)), available().room
     if size * _GROWS > room:
-        name = os.path.basename(paths[0])
+        name = paths.basename(tables[0])
         made = os.path.splitext(name)[0] + ".parquet"
         raise DoesNotFit(
-            f"{paths[0]} has {format_size(size)} of text, but a quarter of the available memory is {format_size(room // 4)}. "
+            f"{tables[0]} has {format_size(size)} of text, but a quarter of the available memory is {format_size(room // 4)}. "
             "Convert it to Parquet, which is read in parts:\n"
             "  import pyarrow.csv as csv, pyarrow.parquet as pq; blocks = csv.open_csv("
             f"{name!r})\n"
             f"  with pq.ParquetWriter({made!r}, blocks.schema) as out: [out.write_batch(block) for block in blocks]"
         )
-    names = _names(paths[0])
-    return NumberTable(paths, options, _text_columns(names, options))
+    names = _names(tables[0])
+    return NumberTable(tables, options, _text_columns(names, options))
 
 
 def _names(path: str) -> list[str]:
@@ -143,11 +145,12 @@ def _read(path: str, texts: Sequence[str]) -> Any:
     from pyarrow import csv, json
 
     try:
+        file = paths.open(path) if is_url(path) else path
         if path.lower().endswith(JSON_LINES):
-            return json.read_json(path, json.ReadOptions(use_threads=False, block_size=_BLOCK), memory_pool=pool())
+            return json.read_json(file, json.ReadOptions(use_threads=False, block_size=_BLOCK), memory_pool=pool())
         delimiter, names = delimiter_of(path)
         return csv.read_csv(
-            path,
+            file,
             csv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=names, skip_rows=1),
             csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string())),
@@ -161,7 +164,7 @@ def _lines_are_rows(path: str, rows: int) -> int | None:
     """Return the number of lines before the first row, or None if rows and lines differ."""
     head = 0 if path.lower().endswith(JSON_LINES) else 1
     lines, last = 0, b"\n"
-    with open(path, "rb") as file:
+    with paths.open(path) as file:
         while block := file.read(_BLOCK):
             lines, last = lines + block.count(b"\n"), block[-1:]
     return head if lines + (last != b"\n") == rows + head else None

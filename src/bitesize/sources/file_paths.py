@@ -11,6 +11,7 @@ from bitesize.errors import BadSetting, NotFound
 from bitesize.files.names import Names, names_of
 from bitesize.sources.choices import Choice
 from bitesize.sources.lost_files import hint
+from bitesize.storage import paths
 
 # Usual names of folders of files next to a table.
 _FOLDERS = ("images", "imgs", "img", "image", "photos", "pictures", "files", "data", "train", "jpg", "png")
@@ -89,17 +90,17 @@ class Finder:
 
     def __init__(self, roots: Sequence[str], table: str) -> None:
         self._roots = list(dict.fromkeys(roots))
-        stem = os.path.splitext(os.path.basename(table))[0]
+        stem = os.path.splitext(paths.basename(table))[0]
         own = [f"{stem}{end}" for end in ("", "_images", "_imgs", "_files")]
-        self._own = [path for root in self._roots for name in own if os.path.isdir(path := os.path.join(root, name))]
+        self._own = [path for root in self._roots for name in own if paths.isdir(path := paths.join(root, name))]
         self._others = [
             path
             for root in self._roots
             for name in _FOLDERS
-            if os.path.isdir(path := os.path.join(root, name)) and path not in self._own
+            if paths.isdir(path := paths.join(root, name)) and path not in self._own
         ]
-        known = {*map(os.path.abspath, (*self._own, *self._others))}
-        self._rest = [path for root in self._roots for path in _folders_in(root) if os.path.abspath(path) not in known]
+        known = {*map(paths.abspath, (*self._own, *self._others))}
+        self._rest = [path for root in self._roots for path in _folders_in(root) if paths.abspath(path) not in known]
         self._listed: dict[str, dict[str, list[str]]] = {}
         self.ways: dict[str, None] = {}
 
@@ -126,42 +127,39 @@ class Finder:
 
     def _find(self, name: str) -> str | None:
         for folders in (self._roots, self._own, self._others, self._rest):
-            hits = [path for folder in folders if os.path.isfile(path := os.path.join(folder, name))]
+            hits = [path for folder in folders if paths.isfile(path := paths.join(folder, name))]
             if not hits:
                 hits = [path for folder in folders for path in self._of_stem(folder, name)]
                 if hits:
                     self.ways[f"{os.path.splitext(hits[0])[1]} is added to paths without a suffix"] = None
-            hits = list(dict.fromkeys(map(os.path.abspath, hits)))
+            hits = list(dict.fromkeys(map(paths.abspath, hits)))
             if len(hits) > 1 and folders is not self._roots:
                 raise BadSetting(
                     f"{name!r} may refer to {' or '.join(hits[:3])}: write the folder and the suffix into the table"
                 )
             if hits:
                 if folders is not self._roots:
-                    folder = next(
-                        f for f in folders if os.path.abspath(hits[0]).startswith(os.path.join(os.path.abspath(f), ""))
-                    )
+                    folder = next(f for f in folders if paths.abspath(hits[0]).startswith(paths.join(paths.abspath(f), "")))
                     self.ways[f"files are read from {folder}"] = None
                 return hits[0]
         return None
 
     def _in(self, folders: Sequence[str], name: str) -> str | None:
-        return next((path for folder in folders if os.path.isfile(path := os.path.join(folder, name))), None)
+        return next((path for folder in folders if paths.isfile(path := paths.join(folder, name))), None)
 
     def _of_stem(self, folder: str, name: str) -> list[str]:
         """Return the images and .npy files with this stem."""
-        path = os.path.join(folder, name)
+        path = paths.join(folder, name)
         if path.lower().endswith(_SUFFIXES):
             return []
-        where, stem = os.path.split(path)
+        where, stem = paths.split(path)
         if where not in self._listed:
             self._listed[where] = {}
-            if os.path.isdir(where or "."):
-                with os.scandir(where or ".") as entries:
-                    for entry in entries:
-                        base, suffix = os.path.splitext(entry.name)
-                        if suffix.lower() in _SUFFIXES and entry.is_file():
-                            self._listed[where].setdefault(base, []).append(os.path.join(where, entry.name))
+            if paths.isdir(where or "."):
+                for entry in paths.scandir(where or "."):
+                    base, suffix = os.path.splitext(entry.name)
+                    if suffix.lower() in _SUFFIXES and entry.is_file():
+                        self._listed[where].setdefault(base, []).append(paths.join(where, entry.name))
         matches = self._listed[where].get(stem, [])
         if len(matches) > 1:
             raise BadSetting(f"{name!r} may refer to {' or '.join(sorted(matches)[:3])}: write the suffix into the table")
@@ -171,8 +169,8 @@ class Finder:
 def _folders_in(root: str) -> list[str]:
     """Return the folders in a folder; empty if there are too many."""
     try:
-        with os.scandir(root or ".") as entries:
-            folders = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        entries = paths.scandir(root or ".")
+        folders = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     except OSError:
         return []
     return folders if len(folders) <= _MOST_FOLDERS else []

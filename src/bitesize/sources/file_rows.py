@@ -15,10 +15,12 @@ from bitesize.files.scan import Listing, scan
 from bitesize.sources.base import Source
 from bitesize.sources.labels import label_field
 from bitesize.spec import Encoded, Field
+from bitesize.storage import paths
 
 T = TypeVar("T")
 # After this many damaged files in a row, a folder is not data.
 _TRIED = 100
+_SEP = os.fsencode(os.sep)
 
 
 class FileSource(Source):
@@ -63,7 +65,8 @@ class FileSource(Source):
         # Relative to the root, so that a list of files has the same identity as its folder, also after a move.
         root, folders = self.paths_root, self._names.folders
         if root and not self._names.root:
-            folders = tuple(os.path.relpath(folder, root) for folder in folders)
+            folders = tuple(paths.relpath(folder, root) for folder in folders)
+        folders = tuple(folder.replace(_SEP, b"/") for folder in folders)  # those of addresses have slashes on every system
         return b"\0".join([self._names.blob, self._names.ends.tobytes(), *folders, labels])
 
 

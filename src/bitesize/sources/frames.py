@@ -17,6 +17,7 @@ from bitesize.sources.arrow_table import TableChunk
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
 from bitesize.sources.protocol import ChunkStarts
+from bitesize.storage import paths
 
 _KINDS = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
 
@@ -91,7 +92,7 @@ def _names_image(column: Any) -> bool:
     if not len(column) or not is_text(column.type):
         return False
     first = column[0].as_py()
-    return isinstance(first, str) and first.lower().endswith(SUFFIXES) and os.path.isfile(first)
+    return isinstance(first, str) and first.lower().endswith(SUFFIXES) and paths.isfile(first)
 
 
 def _is_copied(library: str, frame: Any, table: Any, number: int) -> bool:

@@ -15,6 +15,7 @@ from bitesize.errors import BadSetting
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, PATHS, first_named
 from bitesize.sources.label_cells import refuse_masked, refuse_rows
+from bitesize.storage import paths
 
 _FRAMES = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
 _COLUMNS = {
@@ -164,7 +165,7 @@ def _path_of_archive(data: Any) -> str:
     """Return the path of an archive that NumPy has open, whose arrays would be loaded whole."""
     archive = getattr(data, "zip", None)
     path = getattr(archive, "filename", None) or getattr(getattr(data, "fid", None), "name", None)
-    if not isinstance(path, str) or not os.path.isfile(path):
+    if not isinstance(path, str) or not paths.isfile(path):
         raise BadSetting(
             'an open .npz archive would be read whole: pass its path, bs.open("data.npz"), or one of its arrays'
         )
@@ -200,7 +201,7 @@ def _of_series(labels: Any, data: Any) -> GivenLabels:
         if len(twice):
             raise BadSetting(f"labels have several values for {twice[0]!r}: the index of a series names each file once")
         return GivenLabels(dict(zip(index.tolist(), _listed(values), strict=True)))
-    if isinstance(data, str | os.PathLike) and os.path.isfile(data):
+    if isinstance(data, str | os.PathLike) and paths.isfile(data):
         check_index(labels, None)  # rows of a file have no index
     else:
         check_index(labels, data)

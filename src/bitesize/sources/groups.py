@@ -17,6 +17,7 @@ from bitesize.files.names import show
 from bitesize.sources.choices import Choice
 from bitesize.sources.row_source import RowSource
 from bitesize.spec import Field
+from bitesize.storage import paths
 
 # Usual names of columns of groups, in lower case and without separators.
 _COLUMNS = frozenset(
@@ -189,25 +190,25 @@ def _by_pattern(source: RowSource, by: str) -> NDArray[Any]:
             f'by={by!r} is neither "folder" nor one of {columns}; a regular expression needs one group in parentheses, such as '
             rf'r"(patient\d+)", but this one has {pattern.groups}'
         )
-    paths = _paths(source, range(len(source)), by)
-    groups = [match[1] if (match := pattern.search(path)) else None for path in paths]
+    names = _paths(source, range(len(source)), by)
+    groups = [match[1] if (match := pattern.search(name)) else None for name in names]
     without = [row for row, group in enumerate(groups) if not group]
     if without:
-        shown = first_few(without, _NAMED, lambda row: paths[row])
-        raise BadSetting(f"by={by!r} is not found in {len(without)} of {len(paths)} paths: {shown}")
+        shown = first_few(without, _NAMED, lambda row: names[row])
+        raise BadSetting(f"by={by!r} is not found in {len(without)} of {len(names)} paths: {shown}")
     return np.array(groups)
 
 
 def _paths(source: RowSource, rows: Sequence[int], by: str) -> list[str]:
     """Return the paths of rows, relative to their root, with ``/`` between folders on every system."""
-    start = len(os.path.join(source.paths_root, b"")) if source.paths_root else 0
-    paths = [source.path(row) for row in rows]
-    if any(path is None for path in paths):
+    start = len(paths.join(source.paths_root, b"")) if source.paths_root else 0
+    files = [source.path(row) for row in rows]
+    if any(path is None for path in files):
         raise BadSetting(
             f"by={by!r} needs rows that are separate files, which {source!r} does not have: name one of the columns "
             f"{', '.join(source.column_names[:20])}, or pass one group per row"
         )
-    return [show(path[start:].replace(os.fsencode(os.sep), b"/")) for path in paths if path is not None]
+    return [show(path[start:].replace(os.fsencode(os.sep), b"/")) for path in files if path is not None]
 
 
 def _rows(source: RowSource, rows: Sequence[int]) -> str:

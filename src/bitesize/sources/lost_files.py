@@ -7,6 +7,10 @@ import re
 from collections.abc import Sequence
 from itertools import islice
 
+from bitesize.errors import BitesizeError
+from bitesize.storage import paths
+from bitesize.storage.url import is_url
+
 _ABSOLUTE = re.compile(r"[A-Za-z]:[\\/]|[\\/]")
 _MOST_FOLDERS = 50
 
@@ -22,10 +26,11 @@ def hint(name: str, roots: Sequence[str]) -> str:
         Folders that were searched.
     """
     name = name.strip()
-    if "://" in name:
-        return (
-            ". These are remote addresses, which are not supported: download the files, and write their paths into the table"
-        )
+    if is_url(name):
+        folder = paths.dirname(name)
+        last = [paths.basename(name)]
+        similar = _alike(folder, last)
+        return f". {similar} exists, which differs in {_difference(similar, last, 0)}: write this address" if similar else ""
     absolute = _ABSOLUTE.match(name)
     parts = [part for part in re.split(r"[\\/]+", name[absolute.end() :] if absolute else name) if part not in ("", ".")]
     for start in range(len(parts)):
@@ -46,9 +51,9 @@ def _with_subfolders(roots: Sequence[str]) -> list[str]:
     for root in dict.fromkeys(root or "." for root in roots):
         folders.append(root)
         try:
-            with os.scandir(root) as entries:
-                folders += sorted(entry.path for entry in islice(entries, 10_000) if entry.is_dir())[:_MOST_FOLDERS]
-        except OSError:  # the folder does not exist
+            entries = paths.scandir(root)
+            folders += sorted(entry.path for entry in islice(entries, 10_000) if entry.is_dir())[:_MOST_FOLDERS]
+        except (OSError, BitesizeError):  # the folder does not exist, or has no list
             continue
     return folders
 
@@ -58,23 +63,23 @@ def _alike(folder: str, parts: Sequence[str]) -> str | None:
     for at, part in enumerate(parts):
         last = at == len(parts) - 1
         try:
-            names = sorted(os.listdir(folder))
-        except OSError:
+            names = sorted(paths.listdir(folder))
+        except (OSError, BitesizeError):
             return None
         same = [name for name in names if name == part] or [name for name in names if name.casefold() == part.casefold()]
         if last and not same:
             stem = os.path.splitext(part)[0].casefold()
             same = [name for name in names if os.path.splitext(name)[0].casefold() == stem]
-        same = [name for name in same if os.path.isfile(os.path.join(folder, name)) == last]
+        same = [name for name in same if paths.isfile(paths.join(folder, name)) == last]
         if not same:
             return None
-        folder = os.path.join(folder, same[0])
+        folder = paths.join(folder, same[0])
     return folder
 
 
 def _difference(similar: str, parts: Sequence[str], start: int) -> str:
     """Return a description of the difference between a file and the missing one."""
-    here, there = os.path.basename(similar), parts[-1]
+    here, there = paths.basename(similar), parts[-1]
     if here.casefold() != there.casefold():
         return "the suffix"
     below = re.split(r"[\\/]+", similar)[-len(parts) :]

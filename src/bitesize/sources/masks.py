@@ -121,6 +121,6 @@ def _pair(names: Names, masks: Names) -> tuple[Names, int]:
         raise NotFound(f"{len(missing)} of {len(names)} images have no mask of the same name: {first}")
     builder = NamesBuilder(masks.root)
     for number in chosen:
-        folder, name = os.path.split(masks.relative(number))
+        folder, name = masks.parts(number)
         builder.add(folder, (name,))
     return builder.build(), len(masks) - len(set(chosen))

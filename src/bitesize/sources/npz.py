@@ -27,6 +27,7 @@ from bitesize.sources.file_rows import FileSource, example_files, first_readable
 from bitesize.sources.protocol import Into, Located, raise_bad
 from bitesize.sources.sparse import SparseRows, is_sparse
 from bitesize.spec import Field
+from bitesize.storage import paths
 
 
 class ArchiveMember(Column):
@@ -91,7 +92,7 @@ class NpzArrays(ColumnSource):
     @classmethod
     def takes(cls, data: Any) -> bool:
         """Return whether this is the path of an archive."""
-        return isinstance(data, str) and data.lower().endswith(".npz") and os.path.isfile(data)
+        return isinstance(data, str) and data.lower().endswith(".npz") and paths.isfile(data)
 
     @classmethod
     def opened(cls, data: Any, options: OpenOptions) -> Source:

@@ -25,6 +25,7 @@ from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded, Field, Mode
+from bitesize.storage import paths
 
 # Whole numbers with more different values than this are targets of a regression, not classes.
 _MOST_NAMED = 100_000
@@ -131,7 +132,7 @@ def _open_data(data: Any, options: OpenOptions) -> Source:
     plain, labels = plain_data(data), options.labels
     if isinstance(labels, os.PathLike):
         labels = os.fspath(labels)
-    if isinstance(labels, str) and labels.lower().endswith(".npy") and os.path.isfile(labels):
+    if isinstance(labels, str) and labels.lower().endswith(".npy") and paths.isfile(labels):
         labels = _labels_file(labels)
     labels, choices = plain_labels(labels, data)
     options = replace(options, labels=labels)
@@ -219,15 +220,15 @@ def _say_labels(source: Source, options: OpenOptions) -> Source:
 
 def _of_path(path: str, options: OpenOptions) -> Source:
     """Open a folder, a file or a pattern."""
-    if os.path.isdir(path):
+    if paths.isdir(path):
         return open_folder(path, options)
-    if isinstance(options.labels, str) and os.path.exists(options.labels) and not os.path.isfile(path):
+    if isinstance(options.labels, str) and paths.exists(options.labels) and not paths.isfile(path):
         _refuse_table_of_labels(path, options)
     return open_by_rules("path", path, options)
 
 
 def _refuse_table_of_labels(data: Any, options: OpenOptions) -> None:
-    if isinstance(options.labels, str) and os.path.exists(options.labels):
+    if isinstance(options.labels, str) and paths.exists(options.labels):
         raise BadSetting(f"labels={options.labels!r} names files of a folder, but {data!r:.80} is not a folder")
 
 

@@ -30,6 +30,7 @@ from bitesize.sources.labels import as_class_numbers, class_numbers
 from bitesize.sources.packed_options import choices_of, chosen_of, label_of, opened_as, split_of, weights_of
 from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
 from bitesize.spec import Field
+from bitesize.storage import paths
 
 # Bytes per read when rows are read by chunk: a good size for hard disks and networks.
 _RUN_BYTES = 1 << 20
@@ -279,7 +280,7 @@ class PackedStore(Source):
     @classmethod
     def takes(cls, data: Any) -> bool:
         """Return whether this is the folder of a store, complete or not."""
-        return isinstance(data, str) and os.path.isdir(data) and (is_store(data) or is_unfinished(data))
+        return isinstance(data, str) and paths.isdir(data) and (is_store(data) or is_unfinished(data))
 
     @classmethod
     def opened(cls, data: Any, options: OpenOptions) -> Source:

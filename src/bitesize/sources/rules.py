@@ -32,6 +32,7 @@ from bitesize.sources.layouts.listing import (
 from bitesize.sources.registry import match_object
 from bitesize.sources.splits import choose_files
 from bitesize.sources.table import Table, labeled_files
+from bitesize.storage import paths
 
 Given = Literal["folder", "path", "list", "mapping", "object"]
 
@@ -90,15 +91,15 @@ def open_folder(path: str, options: OpenOptions) -> Source:
 def _own_format(path: str, options: OpenOptions) -> Source | None:
     kind = match_object(path)
     labels = options.labels
-    named = isinstance(labels, str) and bool(os.path.dirname(labels) or os.path.splitext(labels)[1])
-    if kind is None or (kind is Table and named and os.path.exists(labels)):
+    named = isinstance(labels, str) and bool(paths.dirname(labels) or os.path.splitext(labels)[1])
+    if kind is None or (kind is Table and named and paths.exists(labels)):
         return None  # another table, or masks
     return of_many(kind, path, options)
 
 
 def _labels_folder(path: str, options: OpenOptions) -> Source | None:
     labels = options.labels
-    if not isinstance(labels, str) or not os.path.isdir(labels):
+    if not isinstance(labels, str) or not paths.isdir(labels):
         return None
     return pairs.mask_folder(path, labels, options)
 
@@ -107,7 +108,7 @@ def _labels_json(path: str, options: OpenOptions) -> Source | None:
     labels = options.labels
     if not isinstance(labels, str) or not labels.lower().endswith(".json"):
         return None
-    folder = os.path.join(path, options.split or "")
+    folder = paths.join(path, options.split or "")
     by_name = annotated_folders.labels_by_name(labels)
     if by_name is not None:
         return folders.listed_folder(folder, replace(options, labels=by_name, split=None), open_folder)
@@ -116,9 +117,9 @@ def _labels_json(path: str, options: OpenOptions) -> Source | None:
 
 def _labels_table(path: str, options: OpenOptions) -> Source | None:
     labels = options.labels
-    if not isinstance(labels, str) or is_pattern(labels) or not (os.path.isfile(labels) or os.path.splitext(labels)[1]):
+    if not isinstance(labels, str) or is_pattern(labels) or not (paths.isfile(labels) or os.path.splitext(labels)[1]):
         return None
-    labeled = labeled_files(labels, os.path.join(path, options.split or ""), options.tag_delimiter)
+    labeled = labeled_files(labels, paths.join(path, options.split or ""), options.tag_delimiter)
     source = of_names(labeled.names, {}, replace(options, labels=labeled.labels, split=None, tag_delimiter=""), listed=True)
     source.classes = source.classes if labeled.classes is None else labeled.classes
     source.choices = tuple(choice for choice in source.choices if not choice.chosen.startswith("labels: one per file"))
@@ -126,7 +127,7 @@ def _labels_table(path: str, options: OpenOptions) -> Source | None:
 
 
 def _one_file(path: str, options: OpenOptions) -> Source | None:
-    if not os.path.isfile(path):
+    if not paths.isfile(path):
         return None
     kind = None if options.file_is_row else match_object(path)
     return of_many(kind, path, options) if kind is not None else objects.list_of_paths([path], options)
@@ -134,24 +135,24 @@ def _one_file(path: str, options: OpenOptions) -> Source | None:
 
 def _inside_file(path: str, options: OpenOptions) -> Source | None:
     head, mark, _ = path.partition("::")
-    if not mark or not os.path.exists(head):
+    if not mark or not paths.exists(head):
         return None
     kind = match_object(head) or one_kind([head])
     if kind.file_is_row or not kind.has_members:
         raise BadSetting(f"{head} has no named members such as {path.partition('::')[2]!r}")
-    return of_many(kind, path if os.path.isdir(head) else [path], options)
+    return of_many(kind, path if paths.isdir(head) else [path], options)
 
 
 def _pattern(path: str, options: OpenOptions) -> Source | None:
     if not glob.has_magic(path):
         return None
-    paths = matching(path)
-    kind = row_kind(one_kind(paths), options, labeled=label_each_file(options.labels, len(paths)))
+    files = matching(path)
+    kind = row_kind(one_kind(files), options, labeled=label_each_file(options.labels, len(files)))
     if not kind.file_is_row:
-        return of_many_files(kind, [os.path.abspath(name) for name in paths], path, options)
+        return of_many_files(kind, list(map(paths.abspath, files)), path, options)
     from bitesize.files.names import names_of
 
-    chosen = choose_files(paths, options.split, path)
+    chosen = choose_files(files, options.split, path)
     return of_names(names_of(chosen), {}, replace(options, split=None), listed=False, kind=kind)
 
 
@@ -253,7 +254,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "path", "a list of files", "a `.txt` or `.lst` file whose lines are paths", "these files; the text after a path is its label",
-        "`labels=False`", lambda path, options: annotated_folders.file_list(path, options) if os.path.isfile(path) else None,
+        "`labels=False`", lambda path, options: annotated_folders.file_list(path, options) if paths.isfile(path) else None,
     ),
     Rule("path", "COCO's JSON", "a `.json` file of images, annotations and categories", "the images that it names, next to it or in a folder next to it",
          "`labels=` with the folder of images", annotated_folders.coco_file),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.scan import is_own_folder
+from bitesize.storage import paths
 
 # Usual names of the splits.
 ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -169,7 +170,7 @@ def rows_of_split(
     return chosen[numbers]
 
 
-def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
+def splits(folder: str) -> dict[str, str]:
     """Return the splits of a folder whose subfolders are all splits, including ``train``.
 
     Returns
@@ -178,7 +179,7 @@ def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
         ``"train"``, ``"val"`` and ``"test"``, as far as they exist, with their folders; empty if this is no such folder.
     """
     names = subfolders(folder)
-    folder_of = {split: os.path.join(folder, name) for name, split in splits_among(names).items()}
+    folder_of = {split: paths.join(folder, name) for name, split in splits_among(names).items()}
     if len(folder_of) < len(names) or "train" not in folder_of or len(folder_of) < 2:
         return {}
     return {split: folder_of[split] for split in sorted(folder_of, key=split_rank)}
@@ -186,12 +187,11 @@ def splits(folder: str | os.PathLike[str]) -> dict[str, str]:
 
 def subfolders(folder: str | os.PathLike[str]) -> list[str]:
     """List the names of the folders in a folder, sorted; hidden ones and those that bitesize has written are left out."""
-    with os.scandir(folder) as entries:
-        return sorted(
-            entry.name
-            for entry in entries
-            if not entry.name.startswith((".", "__")) and entry.is_dir() and not is_own_folder(os.fsencode(entry.path))
-        )
+    return sorted(
+        entry.name
+        for entry in paths.scandir(os.fspath(folder))
+        if not entry.name.startswith((".", "__")) and entry.is_dir() and not is_own_folder(os.fsencode(entry.path))
+    )
 
 
 def choose(folder: str, split: str) -> str | None:
@@ -206,19 +206,19 @@ def choose(folder: str, split: str) -> str | None:
     """
     names = subfolders(folder)
     if split in names:
-        return os.path.join(folder, split)
+        return paths.join(folder, split)
     wanted = usual_split(split) or split
     fitting = [name for name, found in splits_among(names).items() if found == wanted]
     if len(fitting) > 1:
         raise BadSetting(f"{folder} has several folders of the split {split!r}: choose one by name, split={fitting[0]!r}")
     if fitting:
-        return os.path.join(folder, fitting[0])
+        return paths.join(folder, fitting[0])
     if len(names) < 2:
         return None
     raise NotFound(f"{folder} has no split {split!r}: it has the folders {', '.join(names[:10])}")
 
 
-def choose_files(paths: Sequence[str], split: str | None, folder: str) -> list[str]:
+def choose_files(files: Sequence[str], split: str | None, folder: str) -> list[str]:
     """Return the files of a split, by the start of their names; all files if there are no splits.
 
     Raises
@@ -228,13 +228,13 @@ def choose_files(paths: Sequence[str], split: str | None, folder: str) -> list[s
     NotFound
         If there are no files of the split.
     """
-    splits = [usual_split(os.path.basename(path)) for path in paths]
+    splits = [usual_split(paths.basename(path)) for path in files]
     if split is None:
         if None not in splits and len(set(splits)) > 1:
             raise SplitRequired(folder, sorted({str(name) for name in splits}, key=split_rank))
-        return list(paths)
+        return list(files)
     wanted = usual_split(split) or split
-    chosen = [path for path, found in zip(paths, splits, strict=True) if found == wanted]
+    chosen = [path for path, found in zip(files, splits, strict=True) if found == wanted]
     if not chosen:
-        raise NotFound(f"{folder} has no files of the split {split!r}: it has {', '.join(map(os.path.basename, paths[:5]))}")
+        raise NotFound(f"{folder} has no files of the split {split!r}: it has {', '.join(map(paths.basename, files[:5]))}")
     return chosen

@@ -29,6 +29,7 @@ from bitesize.sources.splits import COLUMNS, rows_of_split
 from bitesize.sources.table_roles import TRIED, choose_columns, path_column
 from bitesize.sources.table_values import check_repeated, column_values, target_values
 from bitesize.sources.text_table import JSON_LINES, Columns, TextTable, delimiter_of, read_tables
+from bitesize.storage import paths
 
 __all__ = ["LabeledFiles", "Table", "files_of", "labeled_files"]
 
@@ -107,7 +108,7 @@ class Table(WithFields):
         """
         tables = [path] if (path := _metadata(data)) else list(data)
         head = read_tables(tables, TRIED)
-        path = path_column(head.columns, tables[0], [os.path.dirname(tables[0])])
+        path = path_column(head.columns, tables[0], [paths.dirname(tables[0])])
         if path is None:
             return _numbers(tables, head, options)
         return labeled(lambda options: cls._of_paths(tables, path, options), options)
@@ -120,12 +121,12 @@ class Table(WithFields):
         chosen = choose_columns(table, path, options, tables[0])
         rows = _rows_of_split(columns, options.split, tables[0])
         folders = [
-            folder for name, count in zip(tables, table.counts, strict=True) for folder in [os.path.dirname(name)] * count
+            folder for name, count in zip(tables, table.counts, strict=True) for folder in [paths.dirname(name)] * count
         ]
         if len(tables) == 1:
             existing = find_files([columns[path][row] for row in rows], folders[:1], tables[0])
         else:
-            existing = find_files([os.path.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
+            existing = find_files([paths.join(folders[row], columns[path][row]) for row in rows], [""], tables[0])
         kind = _kind_of(existing.names, tables[0])
         choices = [*table.choices, *chosen.choices, *existing.choices]
         if plain(path) not in PATHS:
@@ -200,10 +201,10 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
         If it is not a table, or has no such columns.
     """
     name = os.fspath(table)
-    if not os.path.isfile(name):
+    if not paths.isfile(name):
         raise NotFound(f"{name} does not exist")
     read = read_tables([name])
-    columns, roots = read.columns, [root, os.path.dirname(name)]
+    columns, roots = read.columns, [root, paths.dirname(name)]
     path = path_column(columns, name, roots)
     if path is None:
         raise BadFile(
@@ -228,7 +229,7 @@ def _metadata(data: Any) -> str | None:
     """Return the table that describes a folder, or None."""
     if not isinstance(data, str):
         return None
-    return next((path for name in METADATA if os.path.isfile(path := os.path.join(data, name))), None)
+    return next((path for name in METADATA if paths.isfile(path := paths.join(data, name))), None)
 
 
 def _numbers(tables: list[str], head: TextTable, options: OpenOptions) -> Source:

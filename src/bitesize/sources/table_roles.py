@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -33,6 +32,7 @@ from bitesize.sources.lost_files import hint
 from bitesize.sources.splits import COLUMNS
 from bitesize.sources.text_labels import repeats
 from bitesize.sources.text_table import Columns, TextTable
+from bitesize.storage import paths
 
 # Rows that are checked to find out which column holds paths.
 TRIED = 20
@@ -84,7 +84,7 @@ def _refuse_decimal_commas(columns: Columns, table: str) -> None:
             mark, way = "a decimal comma", "decimal=','"
         raise BadSetting(
             f"the column {name!r} of {table} has numbers with {mark}, such as {example!r}: write them with a decimal point, or read the "
-            f"table with pandas.read_csv({os.path.basename(table)!r}, sep=None, engine='python', {way}), and open the data frame"
+            f"table with pandas.read_csv({paths.basename(table)!r}, sep=None, engine='python', {way}), and open the data frame"
         )
 
 

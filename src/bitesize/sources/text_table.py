@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 from bitesize.errors import BadFile
 from bitesize.sources.choices import Choice
 from bitesize.sources.file_paths import looks_like_paths
+from bitesize.storage import paths
 
 # Files of one JSON object per line.
 JSON_LINES = (".jsonl", ".ndjson")
@@ -174,13 +174,13 @@ def _names(line: str, delimiter: str) -> list[str]:
 @contextmanager
 def _opened(path: str, delimiter: str) -> Iterator[csv._reader]:  # type: ignore[name-defined]
     """Read lines of a table as lists."""
-    with _errors(path), Path(path).open(encoding="utf-8-sig", newline="") as file:
+    with _errors(path), paths.open_text(path, newline="") as file:
         yield csv.reader(file, delimiter=delimiter, skipinitialspace=True)
 
 
 @contextmanager
 def _lines(path: str) -> Iterator[Iterator[str]]:
-    with _errors(path), Path(path).open(encoding="utf-8-sig") as file:
+    with _errors(path), paths.open_text(path) as file:
         yield iter(file)
 
 
@@ -190,5 +190,5 @@ def _errors(path: str) -> Iterator[None]:
         yield
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadFile(
-            f"{path} is not a table in UTF-8: {error}. Save it as UTF-8, or open pandas.read_csv({Path(path).name!r}, encoding=...)"
+            f"{path} is not a table in UTF-8: {error}. Save it as UTF-8, or open pandas.read_csv({paths.basename(path)!r}, encoding=...)"
         ) from error

@@ -21,6 +21,7 @@ from bitesize.memory.limits import available
 from bitesize.sources.chunks import Chunked, Coordinates, most_stored
 from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.zarr_codecs import Codecs, check_size, codecs_of, decompress, is_regular, stored_dtype
+from bitesize.storage import paths
 
 # Files that identify a folder of Zarr.
 MARKS = ("zarr.json", ".zgroup", ".zarray")
@@ -69,7 +70,7 @@ class _About:
 
 def is_folder(path: str) -> bool:
     """Return whether a folder is an array or a group of Zarr."""
-    return any(os.path.isfile(os.path.join(path, mark)) for mark in MARKS)
+    return any(paths.isfile(paths.join(path, mark)) for mark in MARKS)
 
 
 def open_zarr(path: str) -> Any:

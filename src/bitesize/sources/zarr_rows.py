@@ -29,6 +29,7 @@ from bitesize.sources.member_rows import (
     rows_among,
 )
 from bitesize.sources.zarr_arrays import ZarrArray, ZarrStore, column_of, columns_of, damaged, is_folder, open_zarr
+from bitesize.storage import paths
 
 
 class ZarrFolders(MemberRows, FileSource):
@@ -113,7 +114,7 @@ class ZarrGroups(ZarrFolders):
     title = ""
 
     def __init__(self, path: str, names: Sequence[str], options: OpenOptions) -> None:
-        super().__init__(RowFiles(names_of([os.path.join(path, name) for name in names]), None, None, {}), options)
+        super().__init__(RowFiles(names_of([paths.join(path, name) for name in names]), None, None, {}), options)
         said = f"each of the {len(names)} groups {names[0]}, {names[1]}, ... is one row, its arrays the fields"
         setting = f"fields={[f'{names[0]}/{there}' for there in [*self._layout.fields.values()][:2]]}"
         self.choices = (Choice(said, setting), *self.choices)
@@ -130,18 +131,18 @@ def zarr_listing(folder: str) -> Listing | None:
     inside = _subfolders(folder)
     if inside and all(is_folder(path) for path in inside):
         return Listing(names_of(inside), None, None, {".zarr": len(inside)}, {})
-    classes = sorted(inside, key=lambda path: class_key(os.path.basename(path)))
+    classes = sorted(inside, key=lambda path: class_key(paths.basename(path)))
     members = [_subfolders(path) for path in classes]
     if not classes or not all(paths and all(map(is_folder, paths)) for paths in members):
         return None
     every = [path for paths in members for path in paths]
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(paths) for paths in members])
-    return Listing(names_of(every), labels, tuple(map(os.path.basename, classes)), {".zarr": len(every)}, {})
+    return Listing(names_of(every), labels, tuple(map(paths.basename, classes)), {".zarr": len(every)}, {})
 
 
 def _subfolders(folder: str) -> list[str]:
-    with os.scandir(folder) as entries:
-        found = [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))]
+    entries = paths.scandir(folder)
+    found = [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))]
     return sorted(found, key=lambda path: natural_key(os.fsencode(path)))
 
 
@@ -156,7 +157,7 @@ def groups_in(path: str, root: Any, options: OpenOptions) -> list[str] | None:
 
     def shapes_of(name: str) -> Shapes | None:
         """Return shape and dtype of the arrays of a group."""
-        member = open_zarr(os.path.join(path, name))
+        member = open_zarr(paths.join(path, name))
         if isinstance(member, zarr.Array):
             return None
         arrays = [(name, each) for name, each in member.members(max_depth=None) if isinstance(each, zarr.Array)]
@@ -173,7 +174,7 @@ def _members(folder: str) -> Members:
 
     def find(member_name: str) -> Member | None:
         """Open an array."""
-        path = os.path.join(folder, *member_name.split("/"))
+        path = paths.join(folder, *member_name.split("/"))
         name = member_name
         if not is_folder(path):
             if member_name != "x" or not is_folder(folder):

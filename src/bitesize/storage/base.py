@@ -76,8 +76,8 @@ class Storage(Protocol):
         """
         ...
 
-    def read(self, key: str, offset: int, into: memoryview, version: str = "") -> None:
-        """Fill a buffer with the bytes of an object from an offset on.
+    def read(self, key: str, offset: int, into: Sequence[memoryview], version: str = "") -> None:
+        """Fill consecutive buffers with the bytes of an object from an offset on.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class Storage(Protocol):
         offset
             Offset of the first byte.
         into
-            Writable buffer of bytes, which must be filled completely.
+            Writable buffers of bytes, which are filled completely, one after another.
         version
             If not empty, the object must have this version.
 

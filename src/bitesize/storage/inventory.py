@@ -104,7 +104,7 @@ def _part(manifest: str, key: str) -> str:
     places = [
         paths.join(place, base) for place in (folder, paths.join(folder, "data"), paths.join(paths.dirname(folder), "data"))
     ]
-    found = next((place for place in places if paths.isfile(place)), None)
+    found: str | None = next((place for place in places if paths.isfile(place)), None)
     if found is None:
         raise NotFound(f"{places[0]} does not exist: {manifest} names it; copy the files of the inventory next to it")
     return found

@@ -32,7 +32,7 @@ class LocalStorage:
     >>> storage.write("letters/a.txt", [b"a", b"bc"]).size
     3
     >>> into = memoryview(bytearray(2))
-    >>> storage.read("letters/a.txt", 1, into)
+    >>> storage.read("letters/a.txt", 1, [into])
     >>> bytes(into)
     b'bc'
     """
@@ -78,21 +78,22 @@ class LocalStorage:
         except PermissionError as error:
             raise NoPermission(f"no permission to read {self.root}/{key}") from error
 
-    def read(self, key: str, offset: int, into: memoryview, version: str = "") -> None:
-        """Fill a buffer with the bytes of a file from an offset on."""
+    def read(self, key: str, offset: int, into: Sequence[memoryview], version: str = "") -> None:
+        """Fill consecutive buffers with the bytes of a file from an offset on."""
         try:
             with open(self._path(key), "rb", buffering=0) as file:
                 if version and _version(os.fstat(file.fileno())) != version:
                     raise FileChanged(f"{self.root}/{key} has changed since it was listed")
                 file.seek(offset)
-                done = 0
-                while done < into.nbytes:
-                    count = file.readinto(into[done:])
-                    if not count:
-                        raise BadFile(
-                            f"{self.root}/{key} ends after {offset + done:,} bytes; {offset + into.nbytes:,} are needed"
-                        )
-                    done += count
+                for buffer in into:
+                    done = 0
+                    while done < buffer.nbytes:
+                        count = file.readinto(buffer[done:])
+                        if not count:
+                            raise BadFile(
+                                f"{self.root}/{key} ends after {file.tell():,} bytes; {_end(offset, into):,} are needed"
+                            )
+                        done += count
         except (FileNotFoundError, NotADirectoryError) as error:
             raise FileChanged(f"{self.root}/{key} no longer exists: it existed when it was listed") from error
         except PermissionError as error:
@@ -146,3 +147,7 @@ class LocalStorage:
 
 def _version(status: os.stat_result) -> str:
     return f"{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
+def _end(offset: int, into: Sequence[memoryview]) -> int:
+    return offset + sum(buffer.nbytes for buffer in into)

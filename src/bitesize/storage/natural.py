@@ -7,6 +7,7 @@ import os
 import re
 
 _DIGITS = re.compile(rb"(\d+)")
+_LAST = re.compile(rb"(?:(.*[^/])/)?(/*[^/]*)", re.DOTALL)
 # Marks within a key of bytes, in ascending order. A zero byte of a name becomes the last of them.
 _END, _NUMBER, _ZERO = b"\0\0", b"\0\1", b"\0\2"
 _FILE, _FOLDER = b"\1", b"\2"
@@ -42,6 +43,22 @@ def class_key(name: str) -> tuple[int, int, str]:
     return (0, int(name), name) if name.isascii() and name.isdigit() and len(name) < 20 else (1, 0, name)
 
 
+def split_bytes(key: bytes) -> tuple[bytes, bytes]:
+    """Return the folder and the last part of a key, as `url.split_key`; of a key with a slash at its end, that folder and an empty part.
+
+    Examples
+    --------
+    >>> split_bytes(b"a/b/1.jpg"), split_bytes(b"a//1.jpg"), split_bytes(b"a/b/"), split_bytes(b"1.jpg")
+    ((b'a/b', b'1.jpg'), (b'a', b'/1.jpg'), (b'a/b', b''), (b'', b'1.jpg'))
+    """
+    folder, slash, last = key.rpartition(b"/")
+    if not slash or (folder and last and folder[-1:] != b"/"):
+        return folder, last
+    match = _LAST.fullmatch(key)
+    assert match is not None
+    return match[1] or b"", match[2]
+
+
 def key_bytes(key: bytes) -> bytes:
     """Return the sort key of the key of an object as bytes: the order of `path_key`, and different for different keys.
 
@@ -52,14 +69,18 @@ def key_bytes(key: bytes) -> bytes:
     >>> sorted([b"b/img10.png", b"b/img9.png", b"c.png", b"a/b/1.png"], key=key_bytes)
     [b'c.png', b'a/b/1.png', b'b/img9.png', b'b/img10.png']
     """
-    folder, slash, name = key.rpartition(b"/")
-    return (folder_bytes(folder) if slash else b"") + _FILE + _part(name)
+    folder, name = split_bytes(key)
+    return folder_bytes(folder) + _FILE + _part(name)
 
 
 @functools.lru_cache(maxsize=1024)
 def folder_bytes(folder: bytes) -> bytes:
     """Return the start of the sort keys of all objects in a folder and its subfolders; its name has no slash at its end."""
-    return b"".join(_FOLDER + _part(part) for part in folder.split(b"/"))
+    parts = []
+    while folder:
+        folder, last = split_bytes(folder)
+        parts.append(_FOLDER + _part(last))
+    return b"".join(reversed(parts))
 
 
 def _part(name: bytes) -> bytes:

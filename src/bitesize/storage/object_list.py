@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,11 +22,15 @@ from bitesize.storage.listing.reading import Blocks, FileBytes, MemoryBytes
 from bitesize.storage.listing.sorting import Runs
 from bitesize.storage.natural import folder_bytes, key_bytes
 
+# The first part of a key: slashes before it belong to it.
+_FIRST = re.compile(rb"/*[^/]+")
+
 
 class ObjectList:
     """All objects below a prefix, in natural order, files of a folder before those of its subfolders.
 
-    Objects are numbered from 0 in this order. A list that was opened from disk reads its blocks when they are needed.
+    Empty objects whose names end with a slash, or are also names of folders, stand for folders, as consoles create them: they are no files.
+    Objects, also these, are numbered from 0 in this order. A list that was opened from disk reads its blocks when they are needed.
 
     Parameters
     ----------
@@ -59,6 +65,12 @@ class ObjectList:
     """
 
     place: object = None
+    folder: str
+    made_new: bool
+    listed_at: float
+    facts: Mapping[str, Any] = MappingProxyType({})
+    _head: Mapping[str, Any] = MappingProxyType({})
+    _table: FolderTable | None = None
 
     def __init__(self, root: str, prefix: str, entries: Iterable[Entry] = ()) -> None:
         file = io.BytesIO()
@@ -66,8 +78,8 @@ class ObjectList:
         runs.add(entries)
         index, table = write_blocks(runs.sorted(), file)
         self._set(root, prefix, index, MemoryBytes(file.getvalue(), f"the list of {root}/{prefix}"))
-        self.folder, self._head, self._table = "", {}, table
-        self.listed_at, self.made_new, self.facts = time.time(), True, {}
+        self.folder, self._table = "", table
+        self.listed_at, self.made_new = time.time(), True
 
     @classmethod
     def open(cls, folder: str, head: dict[str, Any], *, made_new: bool = False) -> ObjectList:
@@ -83,7 +95,7 @@ class ObjectList:
         content = FileBytes(os.path.join(folder, OBJECTS_FILE))
         weakref.finalize(found, content.close)
         found._set(head["root"], head["prefix"], index, content)
-        found.folder, found._head, found._table = folder, head, None
+        found.folder, found._head = folder, head
         found.listed_at, found.made_new, found.facts = head["listed_at"], made_new, head["facts"]
         return found
 
@@ -104,7 +116,7 @@ class ObjectList:
         return self._blocks.index.fingerprint
 
     @property
-    def total(self) -> int:
+    def total_size(self) -> int:
         """Sum of the sizes that are known, in bytes."""
         return self._blocks.index.nbytes
 
@@ -147,38 +159,58 @@ class ObjectList:
         return np.fromiter(self._blocks.sizes(start, len(self) if stop is None else stop), np.int64)
 
     def entry(self, key: str) -> Entry | None:
-        """Return an object, or None. A size of -1 is not known."""
-        found = self._find(encoded(key))
-        return None if found is None else self._entry(*found)
+        """Return an object, or None if there is none, or it stands for a folder. A size of -1 is not known."""
+        inside = self._inside(key)
+        found = None if inside is None or not inside else self._find(inside)
+        if found is None or self._stands_for_folder(inside or b"", found[0].size(found[1])):
+            return None
+        return self._entry(*found)
 
     def is_folder(self, key: str) -> bool:
         """Return whether a key without a slash at its end is a folder."""
         inside = self._inside(key)
-        if inside is None or not inside:
-            return inside is not None
-        at = self._blocks.position(folder_bytes(inside))
-        return at < len(self) and self.relative(at).startswith(inside + b"/")
+        return inside is not None and (not inside or self._is_folder(inside))
 
     def children(self, key: str) -> Iterator[tuple[str, bool]]:
-        """Yield the names in a folder, and whether each is a folder: files first, then folders, both in natural order.
+        """Yield the names in a folder, and whether each is a folder; a name that is both comes twice.
 
-        A name that is both an object and a folder comes twice. Names that no path can have are left out: the empty name of an object
-        whose key ends with a slash, and an empty folder, as in ``a//b``.
+        Files come first, then folders, both in natural order.
         """
         inside = self._inside(key)
-        if inside is None:
+        if inside is None or (inside and not self._is_folder(inside)):
             return
         start = inside + b"/" if inside else b""
-        cut, at = len(start), self._blocks.position(folder_bytes(inside) if inside else b"")
+        cut, at = len(start), self._blocks.position(folder_bytes(inside))
         while at < len(self):
             name = self.relative(at)
             if not name.startswith(start):
                 return
-            rest, slash, _ = name[cut:].partition(b"/")
-            if rest:
-                yield decoded(rest), bool(slash)
-            # All keys of a folder are together, so the next name is after the last of them.
-            at = self._blocks.position(folder_bytes(start + rest) + b"\xff") if slash else at + 1
+            if name[-1:] in (b"/", b""):
+                at += 1
+                continue
+            match = _FIRST.match(name, cut)
+            assert match is not None
+            if match.end() < len(name):
+                yield decoded(match[0]), True
+                at = self._blocks.position(folder_bytes(start + match[0]) + b"\xff")  # after all objects of this folder
+                continue
+            if not self._stands_for_folder(name, self._size(at)):
+                yield decoded(match[0]), False
+            at += 1
+
+    def stand_for_folders(self, key: str) -> int:
+        """Return the number of empty objects that stand for a folder, or for one below it."""
+        inside = self._inside(key)
+        if inside is None:
+            return 0
+        start = folder_bytes(inside)
+        low, high = self._blocks.position(start), self._blocks.position(start + b"\xff") if inside else len(self)
+        own = self._find(inside) if inside else None
+        count = int(own is not None and self._stands_for_folder(inside, own[0].size(own[1])))
+        hollow = self._blocks.index.hollow
+        for at in hollow[np.searchsorted(hollow, low) : np.searchsorted(hollow, high)].tolist():
+            count += self._stands_for_folder(self.relative(at), self._size(at))
+        return count
 
     def address(self, i: int) -> str:
         """Return the address of an object."""
@@ -202,15 +234,30 @@ class ObjectList:
     def _entry(self, block: Block, i: int) -> Entry:
         return Entry(self.prefix + decoded(block.key(i)), block.size(i), block.version(i), block.time(i))
 
-    def _find(self, key: bytes) -> tuple[Block, int] | None:
-        if not key.startswith(self._prefix):
-            return None
-        inside = key[len(self._prefix) :]
+    def _size(self, i: int) -> int:
+        block, inside = self._blocks.of(i)
+        return block.size(inside)
+
+    def _find(self, inside: bytes) -> tuple[Block, int] | None:
+        """Return the block of an object, and its number in the block, by its key after the prefix."""
         at = self._blocks.position(key_bytes(inside))
         if at >= len(self):
             return None
         block, number = self._blocks.of(at)
         return (block, number) if block.key(number) == inside else None
+
+    def _is_folder(self, inside: bytes) -> bool:
+        if inside.endswith(b"/"):
+            return False
+        at = self._blocks.position(folder_bytes(inside))
+        while at < len(self) and (key := self.relative(at)).startswith(inside + b"/"):
+            if not key.endswith(b"/"):
+                return True
+            at += 1  # stands for a folder, and makes none
+        return False
+
+    def _stands_for_folder(self, inside: bytes, size: int) -> bool:
+        return inside.endswith(b"/") or not inside or (not size and self._is_folder(inside))
 
     def _inside(self, key: str) -> bytes | None:
         """Return the path of a folder after the prefix, without a slash at its end: empty for the prefix itself; None if it is not below it."""

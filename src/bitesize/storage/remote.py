@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
 
-from bitesize.errors import NotFound
+from bitesize.errors import BadFile, BadSetting, NotFound
+from bitesize.memory.sizes import format_size
 from bitesize.storage.base import Entry
-from bitesize.storage.stores import listed, storage_of
+from bitesize.storage.making import Making, make_list
+from bitesize.storage.object_list import ObjectList
+from bitesize.storage.stores import add_list, listed, storage_of
 from bitesize.storage.url import split_url
 
 BUFFER = 1 << 20  # bytes that a file of `open` reads at once
+AT_ONCE = 64  # requests for small objects
+A = TypeVar("A")
+B = TypeVar("B")
+_made: ContextVar[list[ObjectList] | None] = ContextVar("_made", default=None)
+_making: ContextVar[Making | None] = ContextVar("_making", default=None)
 _entries: dict[str, Entry] = {}  # single objects that were asked for and are in no list
 _lock = threading.Lock()
 
@@ -26,15 +39,15 @@ def entry(address: str) -> Entry:
     NotFound
         If there is none.
     """
-    found = listed(address)
+    with _lock:
+        remembered = _entries.get(address)
+    found = listed(address) if remembered is None else None
     if found is not None:
         known = found.entry(split_url(address).key)
         if known is None:
             raise NotFound(f"{address} does not exist: it is not in the list of {found.prefix_address}")
         if known.size >= 0:  # a list from a table may have no sizes
             return known
-    with _lock:
-        remembered = _entries.get(address)
     if remembered is None:
         url = split_url(address)
         remembered = storage_of(address).entry(url.key)
@@ -47,6 +60,92 @@ def forget(address: str) -> None:
     """Forget what is remembered of an object, because it was written or removed."""
     with _lock:
         _entries.pop(address, None)
+
+
+@contextmanager
+def listing() -> Iterator[list[ObjectList]]:
+    """List each folder at most once within this context, and collect the lists; contexts within share those of the outermost."""
+    outer = _made.get()
+    if outer is not None:
+        yield outer
+        return
+    made: list[ObjectList] = []
+    token = _made.set(made)
+    try:
+        yield made
+    finally:
+        _made.reset(token)
+
+
+@contextmanager
+def making(settings: Making) -> Iterator[None]:
+    """Make all lists within this context with these settings."""
+    token = _making.set(settings)
+    try:
+        yield
+    finally:
+        _making.reset(token)
+
+
+def list_folder(address: str) -> ObjectList:
+    """List all objects below a folder, so that all questions about it are answered without requests.
+
+    The list replaces an older one, except within `listing`. Nothing is remembered of a folder without objects.
+
+    Raises
+    ------
+    BadSetting
+        If the address ends with several slashes.
+    """
+    url = split_url(address)
+    prefix = url.key.removesuffix("/")
+    if prefix.endswith("/"):
+        raise BadSetting(f"{address} ends with several slashes, so it names no folder: open the folder above it")
+    prefix = f"{prefix}/" if prefix else ""
+    made, known = _made.get(), listed(f"{url.root}/{prefix}")
+    if known is not None and any(known is each for each in made or ()):
+        return known
+    found = make_list(url.root, prefix, _making.get() or Making())
+    if len(found):
+        add_list(found)
+        with _lock:
+            for old in [old for old in _entries if old.startswith(found.prefix_address)]:
+                del _entries[old]
+        if made is not None:
+            made.append(found)
+        if found.made_new:
+            logging.getLogger("bitesize").info(summary(found))
+    return found
+
+
+def know_folder(address: str) -> None:
+    """List a folder unless it is listed."""
+    if listed(address) is None:
+        list_folder(address)
+
+
+def summary(found: ObjectList) -> str:
+    """Return number and size of the objects of a list, for a message."""
+    return f"listed {len(found):,} objects ({format_size(found.total_size)}) below {found.prefix_address}"
+
+
+def know_files(addresses: Iterable[str]) -> None:
+    """Ask for many objects at the same time, and remember those that exist."""
+    unknown = [each for each in dict.fromkeys(addresses) if listed(each) is None]
+    if len(unknown) > 1:
+        for_each(is_file, unknown)
+
+
+def for_each(function: Callable[[A], B], values: Sequence[A]) -> list[B]:
+    """Return the results of a function that sends requests, for each value, in order; many requests are sent at the same time."""
+    with ThreadPoolExecutor(min(AT_ONCE, max(1, len(values))), "bitesize-requests") as pool:
+        return list(pool.map(function, values))
+
+
+def empty_objects(address: str) -> int:
+    """Return the number of empty objects that stand for a listed folder, or for one below it."""
+    found = listed(address)
+    return 0 if found is None else found.stand_for_folders(split_url(address).key.removesuffix("/"))
 
 
 def is_file(address: str) -> bool:
@@ -64,9 +163,11 @@ def is_file(address: str) -> bool:
 def is_folder(address: str) -> bool:
     """Return whether an address is a prefix of objects."""
     found = listed(address)
-    key = split_url(address).key.rstrip("/")
+    key = split_url(address).key.removesuffix("/")
     if found is not None:
         return found.is_folder(key)
+    if key.endswith("/"):
+        return False
     level = storage_of(address).level(f"{key}/" if key else "")
     return bool(level.folders or level.entries)
 
@@ -79,7 +180,7 @@ def children(address: str) -> Iterator[tuple[str, bool]]:
     NotFound
         If there are none.
     """
-    found, key = listed(address), split_url(address).key.rstrip("/")
+    found, key = listed(address), split_url(address).key.removesuffix("/")
     if found is not None:
         yield from found.children(key)
         return
@@ -88,9 +189,11 @@ def children(address: str) -> Iterator[tuple[str, bool]]:
     if not level.folders and not level.entries:
         raise NotFound(f"{address} does not exist")
     for folder in level.folders:
-        yield folder[len(prefix) :].rstrip("/"), True
+        if name := folder[len(prefix) :].rstrip("/"):
+            yield name, True
     for each in level.entries:
-        yield each.key[len(prefix) :], False
+        if (name := each.key[len(prefix) :]) and not name.endswith("/"):
+            yield name, False
 
 
 def read_bytes(address: str, most: int = 1 << 30) -> bytes:
@@ -124,19 +227,26 @@ class RemoteFile(io.RawIOBase):
         """Number of bytes."""
         return self.entry.size
 
-    def read_at(self, offset: int, into: memoryview) -> None:
-        """Fill a buffer with the bytes from an offset on; thread-safe."""
+    def read_at(self, offset: int, into: Sequence[memoryview]) -> None:
+        """Fill consecutive buffers with the bytes from an offset on; thread-safe.
+
+        Raises
+        ------
+        BadFile
+            If the object is too short: no request is made then.
+        """
+        end = offset + sum(buffer.nbytes for buffer in into)
+        if end > self.size >= 0:
+            raise BadFile(f"{self.address} ends after {self.size:,} bytes; {end:,} are needed")
         self._storage.read(self._key, offset, into, self.entry.version)
 
     def whole(self, most: int) -> bytes:
         """Return the whole content, of at most ``most`` bytes."""
-        from bitesize.errors import BadFile
-
         if self.size > most:
             raise BadFile(f"{self.address} has {self.size:,} bytes, more than {most:,}")
         content = bytearray(self.size)
         if content:
-            self.read_at(0, memoryview(content))
+            self.read_at(0, [memoryview(content)])
         return bytes(content)
 
     def readable(self) -> bool:
@@ -164,6 +274,6 @@ class RemoteFile(io.RawIOBase):
         view = memoryview(into).cast("B")
         count = max(0, min(view.nbytes, self.size - self._at))
         if count:
-            self.read_at(self._at, view[:count])
+            self.read_at(self._at, [view[:count]])
             self._at += count
         return count

@@ -88,8 +88,10 @@ def _opened(root: str, options: Mapping[str, Any]) -> Storage:
 
 
 def add_list(found: ObjectList) -> None:
-    """Use a list of objects for all questions about addresses below its prefix."""
+    """Use a list of objects for all questions about addresses below its prefix, in place of older lists of them."""
     with _lock:
+        for known in [known for known in _lists if known.startswith(found.prefix_address)]:
+            del _lists[known]
         _lists[found.prefix_address] = found
 
 

@@ -22,6 +22,7 @@ from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.listing import no_fields, one_kind, with_choices
 from bitesize.sources.splits import SplitRequired, split_in, split_rank, subfolders, usual_split
 from bitesize.sources.table import Table, files_of
+from bitesize.storage import paths
 
 _INPUTS = frozenset(["x", "image", "images", "imgs", "data", "features", "inputs", "input", "samples", "spectra", "signals"])
 _LABELS = frozenset(["y", "label", "labels", "target", "targets", "classes", "class", "annotations", "mask", "masks"])
@@ -50,29 +51,29 @@ def coco_folder(path: str, options: OpenOptions) -> Source | None:
     if options.labels is not None:
         return None
     files_of_split: dict[str, tuple[str, str]] = {}
-    for folder in (path, *(os.path.join(path, name) for name in subfolders(path) if name.lower() == "annotations")):
-        for name in sorted(os.listdir(folder)):
+    for folder in (path, *(paths.join(path, name) for name in subfolders(path) if name.lower() == "annotations")):
+        for name in sorted(paths.listdir(folder)):
             if name.lower().endswith(".json") and re.search(
                 r"instances|coco|^annotations?\.json$|^_annotations", name.lower()
             ):
                 split, images = _coco_images(path, name)
                 if images is not None and split not in files_of_split:
-                    files_of_split[split] = (os.path.join(folder, name), images)
+                    files_of_split[split] = (paths.join(folder, name), images)
     if not files_of_split:
         return None
     split = _chosen(path, list(files_of_split), options.split)
     annotations, images = files_of_split[split]
     return with_choices(
-        coco(annotations, images, options), Choice(f"labels: the objects of {os.path.basename(annotations)}", "labels=")
+        coco(annotations, images, options), Choice(f"labels: the objects of {paths.basename(annotations)}", "labels=")
     )
 
 
 def coco(labels: str, folder: str, options: OpenOptions) -> Source:
     """Open the images of a COCO JSON file, with their classes."""
-    if not os.path.isfile(labels):
+    if not paths.isfile(labels):
         raise NotFound(f"{os.fspath(labels)} does not exist")
     labeled = coco_labels(labels)
-    names = files_of(labeled.files, [folder, os.path.dirname(labels)], os.fspath(labels))
+    names = files_of(labeled.files, [folder, paths.dirname(labels)], os.fspath(labels))
     kind = one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     files = RowFiles(names, labeled.labels, labeled.classes or None, labeled.left_out)
     return with_choices(kind.of_files(files, replace(no_fields(options), labels=None)), *labeled.choices)
@@ -80,30 +81,30 @@ def coco(labels: str, folder: str, options: OpenOptions) -> Source:
 
 def coco_file(path: str, options: OpenOptions) -> Source | None:
     """Open the images of a COCO JSON file, searched next to it."""
-    if not path.lower().endswith(".json") or not os.path.isfile(path):
+    if not path.lower().endswith(".json") or not paths.isfile(path):
         return None
     files = coco_labels(path).files
-    folder = os.path.dirname(path) or "."
-    parents = [folder, os.path.dirname(os.path.abspath(folder))]
-    candidates = [*parents, *(os.path.join(parent, name) for parent in parents for name in subfolders(parent))]
-    candidates += [os.path.join(below, name) for below in candidates[2:] for name in subfolders(below)]
-    root = next((root for root in candidates if os.path.isfile(os.path.join(root, files[0]))), None)
+    folder = paths.dirname(path) or "."
+    parents = [folder, paths.dirname(paths.abspath(folder))]
+    candidates = [*parents, *(paths.join(parent, name) for parent in parents for name in subfolders(parent))]
+    candidates += [paths.join(below, name) for below in candidates[2:] for name in subfolders(below)]
+    root = next((root for root in candidates if paths.isfile(paths.join(root, files[0]))), None)
     if root is None:
         raise NotFound(
             f"{path} names images such as {files[0]}, which are not next to it: bs.open(folder_of_images, labels={path!r})"
         )
     source = coco(path, root, options)
     return with_choices(
-        source, Choice(f"labels: the objects of {os.path.basename(path)}, images in {root}", "bs.open(folder, labels=FILE)")
+        source, Choice(f"labels: the objects of {paths.basename(path)}, images in {root}", "bs.open(folder, labels=FILE)")
     )
 
 
 def labels_by_name(path: str) -> dict[str, Any] | None:
     """Return the contents of a JSON file of ``{name: label}``; None for other JSON files."""
-    if not os.path.isfile(path):
+    if not paths.isfile(path):
         raise NotFound(f"{path} does not exist")
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with paths.open_text(path) as file:
             content = json.load(file)
     except (ValueError, RecursionError) as error:
         raise BadFile(f"{path} is not valid JSON: {error}") from error
@@ -115,27 +116,27 @@ def _coco_images(path: str, name: str) -> tuple[str, str | None]:
     """Return the split of a JSON file and the folder of its images, by names such as ``instances_val2017.json``."""
     words = re.split(r"[_.]", os.path.splitext(name)[0].lower())
     split = next((part[0] for word in words if (part := split_in(word))), "")
-    folders = {folder.lower(): os.path.join(path, folder) for folder in subfolders(path)}
+    folders = {folder.lower(): paths.join(path, folder) for folder in subfolders(path)}
     below = folders.get("images")
     wanted = [word for word in words if split_in(word)] + ([split] if split else [])
     for candidate in wanted:
         if candidate in folders:
             return split, folders[candidate]
-        if below and os.path.isdir(os.path.join(below, candidate)):
-            return split, os.path.join(below, candidate)
+        if below and paths.isdir(paths.join(below, candidate)):
+            return split, paths.join(below, candidate)
     for folder in ("images", "imgs", "jpegimages", "data"):
         if folder in folders:
             return split, folders[folder]
-    own = any(os.path.splitext(entry)[1].lower() in ImageFiles.suffixes for entry in os.listdir(path))
+    own = any(os.path.splitext(entry)[1].lower() in ImageFiles.suffixes for entry in paths.listdir(path))
     return split, path if own else None
 
 
 def described_by_table(path: str, options: OpenOptions) -> Source | None:
     """Open a folder with one table that names its files, such as Kaggle's ``train.csv`` next to ``train/``."""
-    if isinstance(options.labels, str) and os.path.exists(options.labels):
+    if isinstance(options.labels, str) and paths.exists(options.labels):
         return None
-    tables = sorted(name for name in os.listdir(path) if os.path.splitext(name)[1].lower() in (".csv", ".tsv", ".jsonl"))
-    tables = [name for name in tables if os.path.isfile(os.path.join(path, name)) and "submission" not in name.lower()]
+    tables = sorted(name for name in paths.listdir(path) if os.path.splitext(name)[1].lower() in (".csv", ".tsv", ".jsonl"))
+    tables = [name for name in tables if paths.isfile(paths.join(path, name)) and "submission" not in name.lower()]
     known = [name for name in tables if {*re.split(r"[^a-z]+", _stem(name))} & _TABLES]
     by_split = {of: name for name in tables if (of := _split_of_table(name))}
     folder_splits = {part for name in subfolders(path) if (part := split_in(name))}
@@ -143,19 +144,19 @@ def described_by_table(path: str, options: OpenOptions) -> Source | None:
     if by_split and (len(by_split) > 1 or {part[0] for part in folder_splits} - {*by_split} or split is not None):
         splits = sorted({*by_split} | {part[0] for part in folder_splits}, key=split_rank)
         if split is None:
-            named = [part for part in by_split if _names_files(os.path.join(path, by_split[part]))]
+            named = [part for part in by_split if _names_files(paths.join(path, by_split[part]))]
             if not named:
                 return None
             raise SplitRequired(path, splits)
         table = by_split.get(usual_split(str(split)) or str(split), "")
-        if not table or not _names_files(os.path.join(path, table)):
+        if not table or not _names_files(paths.join(path, table)):
             return None  # a folder of the split without labels, such as Kaggle's test/
     else:
         candidates = known or (tables if len(tables) == 1 and len(subfolders(path)) < 2 else [])
-        table = next((name for name in candidates if _names_files(os.path.join(path, name))), "")
+        table = next((name for name in candidates if _names_files(paths.join(path, name))), "")
         if not table:
             return None
-    where = os.path.join(path, table)
+    where = paths.join(path, table)
     try:
         source = Table.opened([where], replace(options, split=None if by_split else split))
     except NotFound:
@@ -200,7 +201,7 @@ def arrays_by_name(path: str, options: OpenOptions) -> Source | None:
     """Open a folder of arrays with names such as ``X_train.npy y_train.npy``, ``images.npy labels.npy``."""
     if options.labels is not None or subfolders(path):
         return None
-    names = sorted(name for name in os.listdir(path) if name.lower().endswith(".npy"))
+    names = sorted(name for name in paths.listdir(path) if name.lower().endswith(".npy"))
     roles: dict[str, dict[str, str]] = {}
     unknown = []
     for name in names if 2 <= len(names) <= 12 else ():
@@ -214,7 +215,7 @@ def arrays_by_name(path: str, options: OpenOptions) -> Source | None:
         return None
     split = _chosen(path, list(pairs), options.split)
     of = pairs[split]
-    source = pair_of_arrays(os.path.join(path, of["x"]), os.path.join(path, of["y"]) if "y" in of else None, options)
+    source = pair_of_arrays(paths.join(path, of["x"]), paths.join(path, of["y"]) if "y" in of else None, options)
     taken = {name for pair in pairs.values() for name in pair.values()}
     source.left_out = {**source.left_out, **{f"the array {name}": 1 for name in names if name not in taken}}
     return source
@@ -229,7 +230,7 @@ def pair_of_arrays(x: str, y: str | None, options: OpenOptions) -> Source:
     if not inputs.shape or inputs.shape[:1] != targets.shape[:1]:
         raise BadFile(f"{x} is {inputs.shape} and {y} is {targets.shape}: inputs and labels need the same number of rows")
     row_nbytes = targets.dtype.itemsize * int(np.prod(targets.shape[1:], dtype=np.int64))
-    choice = Choice(f"inputs: {os.path.basename(x)}, labels: {os.path.basename(y)}", "bs.open(x, labels=y)")
+    choice = Choice(f"inputs: {paths.basename(x)}, labels: {paths.basename(y)}", "bs.open(x, labels=y)")
     if row_nbytes > _SMALL:
         raise BadSetting(
             f"{y} has {row_nbytes:,} bytes per row, too many for labels in memory: bs.zip(x=bs.open({x!r}), y=bs.open({y!r})) reads both "
@@ -269,15 +270,15 @@ def file_list(path: str, options: OpenOptions) -> Source | None:
     if not path.lower().endswith((".txt", ".lst", ".list")):
         return None
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with paths.open_text(path) as file:
             lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
     except UnicodeDecodeError as error:
         raise BadFile(f"{path} is not text in UTF-8: {error}") from error
-    folder = os.path.dirname(path) or "."
-    roots = [folder, os.path.dirname(folder), *(os.path.join(folder, name) for name in subfolders(folder))]
+    folder = paths.dirname(path) or "."
+    roots = [folder, paths.dirname(folder), *(paths.join(folder, name) for name in subfolders(folder))]
     for delimiter in (None, "\t", ",", ";", " "):
         split = [[line] if delimiter is None else [part.strip() for part in line.rsplit(delimiter, 1)] for line in lines]
-        root = next((root for root in roots if os.path.isfile(os.path.join(root, split[0][0]))), None) if split else None
+        root = next((root for root in roots if paths.isfile(paths.join(root, split[0][0]))), None) if split else None
         if root is not None:
             break
     else:

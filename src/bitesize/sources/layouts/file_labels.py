@@ -14,6 +14,7 @@ from bitesize.errors import BadSetting, NotFound
 from bitesize.files.names import Names, show
 from bitesize.sources.choices import Choice
 from bitesize.sources.labels import class_numbers
+from bitesize.storage import paths
 
 _NAMED = 10
 _PREFIX = re.compile(r"[^\W\d_]+")
@@ -44,7 +45,7 @@ class FileLabels(NamedTuple):
 
 def is_pattern(labels: Any) -> bool:
     """Return whether labels are a regular expression with a group, which extracts the class from a path."""
-    return isinstance(labels, re.Pattern) or (isinstance(labels, str) and "(" in labels and not os.path.exists(labels))
+    return isinstance(labels, re.Pattern) or (isinstance(labels, str) and "(" in labels and not paths.exists(labels))
 
 
 def label_files(labels: Any, names: Names, *, listed: bool, tag_delimiter: str | None = None) -> FileLabels:
@@ -100,7 +101,7 @@ def prefix_hint(names: Names) -> Choice | None:
     """Return a hint if all file names start with one of a few words, as in ``cat.0.jpg dog.0.jpg``."""
     counts: Counter[str] = Counter()
     for i in range(len(names)):
-        prefix = _PREFIX.match(os.fsdecode(os.path.basename(names.relative(i))))
+        prefix = _PREFIX.match(os.fsdecode(paths.basename(names.relative(i))))
         if prefix is None:
             return None
         counts[prefix.group()] += 1
@@ -127,7 +128,7 @@ def _by_pattern(labels: str | re.Pattern[str], names: Names) -> FileLabels:
     values, missing = [], []
     for i in range(len(names)):
         path = os.fsdecode(names.relative(i)).replace(os.sep, "/")
-        match = pattern.search(os.path.basename(path)) or pattern.search(path)
+        match = pattern.search(paths.basename(path)) or pattern.search(path)
         if match is None or match.group(1) is None:
             missing.append(show(names.relative(i)))
         else:
@@ -173,7 +174,7 @@ def _key(name: Any) -> str:
 
 
 def _keys(names: Names, i: int) -> list[str]:
-    relative, name = _key(names.relative(i)), os.path.basename(_key(names.relative(i)))
+    relative, name = _key(names.relative(i)), paths.basename(_key(names.relative(i)))
     return [relative, _key(names.path(i)), name, os.path.splitext(relative)[0], os.path.splitext(name)[0]]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -36,6 +35,7 @@ from bitesize.sources.registry import by_suffix, need
 from bitesize.sources.splits import COLUMNS, SplitRequired, choose, choose_files, split_in, splits, splits_among, subfolders
 from bitesize.sources.zarr import Zarr
 from bitesize.sources.zarr_rows import zarr_listing
+from bitesize.storage import paths
 
 _PARTITION = re.compile(r"([A-Za-z_][\w.-]*)=(.*)")
 _NAMED = 5
@@ -112,7 +112,7 @@ def split_folders(path: str, options: OpenOptions, open_folder: Callable[[str, O
     if part is None:
         return None
     source = open_folder(part, replace(options, split=None))
-    return with_choices(source, Choice(f"split {options.split!r}: the folder {os.path.basename(part)}", "split="))
+    return with_choices(source, Choice(f"split {options.split!r}: the folder {paths.basename(part)}", "split="))
 
 
 def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, OpenOptions], Source]) -> Source | None:
@@ -127,7 +127,7 @@ def partitions(path: str, options: OpenOptions, open_folder: Callable[[str, Open
             f"{path} is partitioned by several keys ({', '.join(sorted(keys))}): open one of the folders {', '.join(names[:_NAMED])}"
         )
     key = keys.pop()
-    values = {pair[2]: os.path.join(path, name) for name, pair in zip(names, pairs, strict=True) if pair is not None}
+    values = {pair[2]: paths.join(path, name) for name, pair in zip(names, pairs, strict=True) if pair is not None}
     if key.lower() in COLUMNS:
         if options.split is None:
             raise SplitRequired(path, sorted(values))
@@ -184,7 +184,7 @@ def listed_folder(path: str, options: OpenOptions, open_folder: Callable[[str, O
         source = open_folder(inner, options)
         return with_choices(
             source,
-            Choice(f"the folder {os.path.basename(inner)}, the only content of {os.path.basename(path) or path}", "open it"),
+            Choice(f"the folder {paths.basename(inner)}, the only content of {paths.basename(path) or path}", "open it"),
         )
     if options.labels is None:
         _refuse_splits_among_classes(path, names)
@@ -237,11 +237,11 @@ def _of_split(listing: Listing, options: OpenOptions) -> Listing:
     """Return the files of a split, by the start of their names."""
     if options.split is None:
         return listing
-    paths = paths_of(listing.names)
-    chosen = set(choose_files(paths, options.split, folder_of(paths[0])))
-    rows = [i for i, path in enumerate(paths) if path in chosen]
+    files = paths_of(listing.names)
+    chosen = set(choose_files(files, options.split, folder_of(files[0])))
+    rows = [i for i, path in enumerate(files) if path in chosen]
     labels = None if listing.labels is None else listing.labels[rows]
-    return replace(listing, names=names_of([paths[i] for i in rows]), labels=labels)
+    return replace(listing, names=names_of([files[i] for i in rows]), labels=labels)
 
 
 def _without_tables(listing: Listing, path: str, options: OpenOptions) -> Listing:
@@ -261,13 +261,12 @@ def _only_wrapper(path: str, names: list[str]) -> str | None:
     """Return the only folder with data in a folder, if it contains folders, as in many unpacked archives."""
     if not 1 <= len(names) <= _FEW:
         return None
-    with os.scandir(path) as entries:
-        if any(entry.is_file() and by_suffix(entry.name) is not None for entry in entries):
-            return None
-    with_data = [name for name in names if _holds_data(os.path.join(path, name))]
+    if any(entry.is_file() and by_suffix(entry.name) is not None for entry in paths.scandir(path)):
+        return None
+    with_data = [name for name in names if _holds_data(paths.join(path, name))]
     if len(with_data) != 1 or not all(name == with_data[0] or _is_aside(name) for name in names):
         return None
-    inner = os.path.join(path, with_data[0])
+    inner = paths.join(path, with_data[0])
     return inner if len(subfolders(inner)) > 1 or split_in(with_data[0]) else None
 
 
@@ -278,13 +277,15 @@ def _is_aside(name: str) -> bool:
 
 def _holds_data(folder: str) -> bool:
     """Return whether a folder, or a folder below it, contains a file of a known format."""
-    return any(by_suffix(name) is not None for _, _, files in os.walk(folder) for name in files if not name.startswith("."))
+    return any(
+        by_suffix(name) is not None for _, _, files in paths.walk(folder) for name in files if not name.startswith(".")
+    )
 
 
 def _refuse_splits_among_classes(path: str, names: list[str]) -> None:
     """Raise `BadSetting` if folders that would be classes have names of splits or of images and masks."""
     parts = list(splits_among(names))
-    deep = [name for name in parts if subfolders(os.path.join(path, name))]
+    deep = [name for name in parts if subfolders(paths.join(path, name))]
     held = [
         name for name in parts if (part := split_in(name)) is not None and part[0] == "val"
     ]  # not a plausible class name
@@ -295,26 +296,24 @@ def _refuse_splits_among_classes(path: str, names: list[str]) -> None:
         beside = f", next to {',  '.join(others[:_NAMED])}" if others else ""
         raise BadSetting(
             f'{path}: the folders {shown} {verb} of the data{beside}: choose one with split="{parts[0]}"; if they are classes, pass '
-            f'{{"{names[0]}": "{os.path.join(path, names[0])}", ...}}'
+            f'{{"{names[0]}": "{paths.join(path, names[0])}", ...}}'
         )
-    inside = Counter(
-        part[0] for name in names for below in subfolders(os.path.join(path, name)) if (part := split_in(below))
-    )
+    inside = Counter(part[0] for name in names for below in subfolders(paths.join(path, name)) if (part := split_in(below)))
     whole = [
-        name for name in names if (below := subfolders(os.path.join(path, name))) and all(split_in(each) for each in below)
+        name for name in names if (below := subfolders(paths.join(path, name))) and all(split_in(each) for each in below)
     ]
     if len(names) > 1 and len(whole) == len(names) and len(inside) > 1:
         raise BadSetting(
             f"{path}: each class folder contains the splits {', '.join(sorted(inside))}: pass those of one split, "
-            f'{{"{names[0]}": "{os.path.join(path, names[0], subfolders(os.path.join(path, names[0]))[0])}", ...}}'
+            f'{{"{names[0]}": "{paths.join(path, names[0], subfolders(paths.join(path, names[0]))[0])}", ...}}'
         )
     _refuse_what_is_no_class(path, names)
     masks = [name for name in names if is_mask_name(name)]
     if len(names) == 2 and len(masks) == 1 and is_image_name(names[0 if masks[0] == names[1] else 1]):
         images = names[0 if masks[0] == names[1] else 1]
         raise BadSetting(
-            f"{path} contains {images} and {masks[0]}, which are not classes: for masks use bs.open({os.path.join(path, images)!r}, "
-            f"labels={os.path.join(path, masks[0])!r})"
+            f"{path} contains {images} and {masks[0]}, which are not classes: for masks use bs.open({paths.join(path, images)!r}, "
+            f"labels={paths.join(path, masks[0])!r})"
         )
 
 
@@ -322,7 +321,7 @@ def _refuse_what_is_no_class(path: str, names: list[str]) -> None:
     """Raise `BadSetting` if classes are ambiguous: folders are named as dates or parts, or contain the same folders."""
     if len(names) < 2:
         return
-    inner = [set(subfolders(os.path.join(path, name))) for name in names]
+    inner = [set(subfolders(paths.join(path, name))) for name in names]
     deep = all(inner)
     shared = set.intersection(*inner) if deep else set()
     numbered = all(_NUMBERED.fullmatch(name) for name in shared)
@@ -334,7 +333,7 @@ def _refuse_what_is_no_class(path: str, names: list[str]) -> None:
     elif len(shared) > 1 and (not numbered or all(_NUMBERED.fullmatch(name) for name in names)):
         meaning = f"groups, since each contains the same folders ({', '.join(sorted(shared)[:_NAMED])})"
     elif {name.lower() for name in names} in _COUNTERPARTS:
-        first, second = (os.path.join(path, name) for name in names)
+        first, second = (paths.join(path, name) for name in names)
         raise BadSetting(
             f"{path}: {names[0]} and {names[1]} look like two images of each row: use bs.zip({names[0]}=bs.open({first!r}), {names[1]}=bs.open({second!r})); "
             f'if they are classes, pass {{"{names[0]}": {first!r}, ...}}'

@@ -26,6 +26,7 @@ from bitesize.sources.layouts.file_labels import label_files
 from bitesize.sources.npy import NpyFiles
 from bitesize.sources.registry import by_suffix, kinds, match_object, need
 from bitesize.sources.splits import SplitRequired, choose_files, usual_split
+from bitesize.storage import paths
 
 # Files that describe other files, and are left out.
 TABLES = frozenset((".csv", ".tsv", ".jsonl"))
@@ -107,7 +108,7 @@ def one_kind(names: Sequence[str], counts: Mapping[str, int] | None = None) -> t
     suffixes = counts or Counter(os.path.splitext(name)[1].lower() for name in names)
     chosen: dict[type[Source], str] = {}
     for name in {os.path.splitext(name)[1].lower() or name: name for name in names}.values():
-        kind = (match_object(name) if os.path.isdir(name) else by_suffix(name)) or _by_bytes(name)
+        kind = (match_object(name) if paths.isdir(name) else by_suffix(name)) or _by_bytes(name)
         if kind is None:
             why = REASONS.get(os.path.splitext(name)[1].lower())
             raise BadSetting(
@@ -157,16 +158,16 @@ def of_many(kind: type[Source], data: Any, options: OpenOptions, where: str = ""
     return WithFields(source, {"y": numbers}, classes)
 
 
-def of_many_files(kind: type[Source], paths: list[str], where: str, options: OpenOptions) -> Source:
+def of_many_files(kind: type[Source], files: list[str], where: str, options: OpenOptions) -> Source:
     """Open the files of a split by name; or the rows of a split, by a column of the files."""
     split = options.split
     whole = replace(options, split=None)
     if not kind.has_splits:
-        return of_many(kind, choose_files(paths, split, where), whole, where)
-    if not any(usual_split(os.path.basename(path)) for path in paths):
-        return of_many(kind, paths, options, where)
+        return of_many(kind, choose_files(files, split, where), whole, where)
+    if not any(usual_split(paths.basename(path)) for path in files):
+        return of_many(kind, files, options, where)
     try:
-        chosen = choose_files(paths, split, where)
+        chosen = choose_files(files, split, where)
         try:
             return of_many(kind, chosen, whole, where)
         except SplitRequired:
@@ -177,7 +178,7 @@ def of_many_files(kind: type[Source], paths: list[str], where: str, options: Ope
         if split is None or isinstance(error, BadSetting):
             raise
         try:
-            return of_many(kind, paths, options, where)
+            return of_many(kind, files, options, where)
         except BadSetting:
             raise error from None
 
@@ -188,10 +189,10 @@ def of_class_files(kind: type[Source], groups: Mapping[str, list[str]], options:
 
     need(kind)
     if kind.suffixes and {*kind.suffixes} & TABLES:  # refused if each file is a recording
-        kind.opened([path for paths in groups.values() for path in paths], replace(options, labels=None))
+        kind.opened([path for files in groups.values() for path in files], replace(options, labels=None))
     parts, counts = [], []
-    for paths in groups.values():
-        part = without_labels(kind.opened(paths, replace(options, labels=None)))
+    for files in groups.values():
+        part = without_labels(kind.opened(files, replace(options, labels=None)))
         parts.append(part)
         counts.append(len(part))
     joined = parts[0] if len(parts) == 1 else chain(parts)
@@ -226,7 +227,7 @@ def no_fields(options: OpenOptions, kind: type[Source] | None = None) -> OpenOpt
 
 def folder_of(path: str | bytes) -> str:
     """Return the name of the folder of a path, for messages."""
-    return show(os.path.dirname(os.fsencode(path)))
+    return show(paths.dirname(os.fsencode(path)))
 
 
 def paths_of(names: Names) -> list[str]:

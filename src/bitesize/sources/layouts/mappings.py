@@ -31,6 +31,7 @@ from bitesize.sources.layouts.objects import of_array, of_values
 from bitesize.sources.layouts.pairs import is_image_name, is_mask_name, mask_folder
 from bitesize.sources.registry import match_object, need
 from bitesize.sources.splits import split_in
+from bitesize.storage import paths
 
 _PATH = (str, os.PathLike)
 _TEXT = (str, bytes, os.PathLike)
@@ -100,18 +101,19 @@ def _folders_by_class(folders: Mapping[str, Any], options: OpenOptions) -> Sourc
 
 def _lists_by_class(lists: Mapping[str, list[Any]], options: OpenOptions) -> Source:
     """Open listed files for each class."""
-    files = [path for paths in lists.values() for path in paths]
+    files = [path for of_class in lists.values() for path in of_class]
     odd = next((path for path in files if not isinstance(path, _TEXT)), None)
     if odd is not None:
         raise BadSetting(f"a mapping of classes needs folders or lists of files, but has {odd!r:.80}")
-    missing = next((path for path in files if not os.path.isfile(path)), None)
+    paths.know_files(files)
+    missing = next((path for path in files if not paths.isfile(path)), None)
     if missing is not None:
         raise NotFound(f"{os.fsdecode(missing)} does not exist")
     kind = row_kind(one_kind([os.fsdecode(path) for path in files]), options, labeled=True)
     if not kind.file_is_row:
-        groups = {name: [os.path.abspath(os.fsdecode(path)) for path in paths] for name, paths in lists.items()}
+        groups = {name: [paths.abspath(os.fsdecode(path)) for path in of_class] for name, of_class in lists.items()}
         return _rows_by_class(kind, groups, options)
-    numbers = np.repeat(np.arange(len(lists), dtype=np.int64), [len(paths) for paths in lists.values()])
+    numbers = np.repeat(np.arange(len(lists), dtype=np.int64), [len(of_class) for of_class in lists.values()])
     return _row_per_file(kind, RowFiles(names_of(files), numbers, tuple(lists), {}), options)
 
 

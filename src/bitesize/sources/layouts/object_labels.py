@@ -19,6 +19,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
 from bitesize.sources.splits import SplitRequired, split_in, split_rank, subfolders, usual_split
+from bitesize.storage import paths
 
 # An annotation has a few hundred bytes per object; larger files are not annotations.
 _LARGEST = 4 << 20
@@ -69,15 +70,15 @@ def pascal_voc(path: str, options: OpenOptions) -> Source | None:
         pairs = {"": (path, path)}
     if not pairs:
         return None
-    sets = os.path.join(path, "ImageSets", "Main")
-    listed = {name: f"{name}.txt" for name in ("train", "val", "test") if os.path.isfile(os.path.join(sets, f"{name}.txt"))}
+    sets = paths.join(path, "ImageSets", "Main")
+    listed = {name: f"{name}.txt" for name in ("train", "val", "test") if paths.isfile(paths.join(sets, f"{name}.txt"))}
     if listed and "" in pairs:
         if options.split is None and len(listed) > 1:
             raise SplitRequired(path, sorted(listed, key=split_rank))
         split = usual_split(options.split) if options.split else next(iter(listed))
         if split not in listed:
             raise NotFound(f"{path} has no split {options.split!r}: it has {', '.join(listed)}")
-        stems = [line.split()[0] for line in _read(os.path.join(sets, listed[split])).splitlines() if line.strip()]
+        stems = [line.split()[0] for line in _read(paths.join(sets, listed[split])).splitlines() if line.strip()]
         images, labels = pairs[""]
         names, left_out = _of_stems(images, stems), dict[str, int]()
     else:
@@ -97,7 +98,7 @@ def pascal_voc(path: str, options: OpenOptions) -> Source | None:
     source = _labeled(names, left_out, labels, ".xml", categories, (), options, said, split)
     masks = next((name for name in subfolders(path) if name.lower() == "segmentationclass"), None)
     if masks is not None:
-        source = with_choices(source, Choice(f"masks in {masks} are not used", f"labels={os.path.join(path, masks)!r}"))
+        source = with_choices(source, Choice(f"masks in {masks} are not used", f"labels={paths.join(path, masks)!r}"))
     return source
 
 
@@ -105,18 +106,18 @@ def _image_folders(path: str, images: str, labels: str, suffix: str) -> dict[str
     """Return the folders of images and of their annotations, by split ("" for none)."""
 
     def named(folder: str, wanted: str) -> str | None:
-        return next((os.path.join(folder, name) for name in subfolders(folder) if name.lower() == wanted), None)
+        return next((paths.join(folder, name) for name in subfolders(folder) if name.lower() == wanted), None)
 
     first, second = named(path, images), named(path, labels)
     if first is not None and second is not None:
         below = {part[0]: name for name in subfolders(first) if (part := split_in(name)) is not None}
         if below and _holds(second, suffix):
-            return {split: (os.path.join(first, name), os.path.join(second, name)) for split, name in below.items()}
+            return {split: (paths.join(first, name), paths.join(second, name)) for split, name in below.items()}
         return {"": (first, second)} if _holds(second, suffix) else {}
     folders = {}
     for name in subfolders(path):
         part = split_in(name)
-        folder = os.path.join(path, name)
+        folder = paths.join(path, name)
         if part is not None and (a := named(folder, images)) and (b := named(folder, labels)) and _holds(b, suffix):
             folders[part[0]] = (a, b)
     return folders
@@ -124,8 +125,7 @@ def _image_folders(path: str, images: str, labels: str, suffix: str) -> dict[str
 
 def _side_by_side(path: str, suffix: str) -> bool:
     """Return whether most images of a folder have an annotation file next to them."""
-    with os.scandir(path) as entries:
-        names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
+    names = [entry.name for entry in paths.scandir(path) if entry.is_file() and not entry.name.startswith(".")]
     notes = {
         os.path.splitext(name)[0] for name in names if name.lower().endswith(suffix) and name.lower() not in _OTHER_TEXT
     }
@@ -136,7 +136,7 @@ def _side_by_side(path: str, suffix: str) -> bool:
     if suffix == ".xml":
         return True
     try:
-        lines = _read(os.path.join(path, f"{min(paired)}{suffix}")).split("\n")
+        lines = _read(paths.join(path, f"{min(paired)}{suffix}")).split("\n")
         for line in lines:
             if line.strip():
                 _yolo_number(line, path)
@@ -147,7 +147,7 @@ def _side_by_side(path: str, suffix: str) -> bool:
 
 def _holds(folder: str, suffix: str) -> bool:
     """Return whether a folder or its subfolders contain a file with this suffix."""
-    return any(name.lower().endswith(suffix) for _, _, files in os.walk(folder) for name in files)
+    return any(name.lower().endswith(suffix) for _, _, files in paths.walk(folder) for name in files)
 
 
 def _of_split(path: str, pairs: Mapping[str, tuple[str, str]], options: OpenOptions) -> tuple[str, str, str]:
@@ -165,12 +165,11 @@ def _of_split(path: str, pairs: Mapping[str, tuple[str, str]], options: OpenOpti
 
 def _of_stems(folder: str, stems: Sequence[str]) -> Names:
     """Return images by their names without suffix."""
-    with os.scandir(folder) as entries:
-        known = {
-            os.path.splitext(entry.name)[0]: entry.path
-            for entry in entries
-            if os.path.splitext(entry.name)[1].lower() in ImageFiles.suffixes
-        }
+    known = {
+        os.path.splitext(entry.name)[0]: entry.path
+        for entry in paths.scandir(folder)
+        if os.path.splitext(entry.name)[1].lower() in ImageFiles.suffixes
+    }
     missing = [stem for stem in stems if stem not in known]
     if missing:
         raise NotFound(f"{len(missing)} images of {len(stems)} are not in {folder}: {', '.join(missing[:_NAMED])}")
@@ -185,9 +184,9 @@ def _labeled(
     classes_of: list[set[str]] = []
     without = 0
     for i in range(len(names)):
-        relative = os.path.splitext(os.fsdecode(names.relative(i) if names.root else os.path.basename(names.path(i))))[0]
-        annotation = os.path.join(folder, relative + suffix)
-        of_image = categories(annotation) if os.path.isfile(annotation) else set()
+        relative = os.path.splitext(os.fsdecode(names.relative(i) if names.root else paths.basename(names.path(i))))[0]
+        annotation = paths.join(folder, relative + suffix)
+        of_image = categories(annotation) if paths.isfile(annotation) else set()
         without += not of_image
         classes_of.append(of_image)
     known = sorted(set().union(*classes_of), key=class_key)
@@ -232,10 +231,10 @@ def _yolo_number(line: str, where: str) -> int:
 
 def _class_names(path: str, labels: str) -> tuple[str, ...]:
     """Return the names of classes in data.yaml or a text file."""
-    folders = dict.fromkeys((path, labels, os.path.dirname(path), os.path.dirname(labels)))
+    folders = dict.fromkeys((path, labels, paths.dirname(path), paths.dirname(labels)))
     for folder in folders:
-        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-            where = os.path.join(folder, name)
+        for name in sorted(paths.listdir(folder)) if paths.isdir(folder) else []:
+            where = paths.join(folder, name)
             if name.lower().endswith((".yaml", ".yml")) and (found := _names_in_yaml(where)):
                 return found
             if name.lower() in _NAME_FILES:
@@ -265,9 +264,9 @@ def _names_in_yaml(path: str) -> tuple[str, ...]:
 
 def _read(path: str) -> str:
     try:
-        if os.path.getsize(path) > _LARGEST:
-            raise BadFile(f"{path} has {os.path.getsize(path):,} bytes, too many for annotations of an image")
-        with open(path, encoding="utf-8-sig") as file:
+        if paths.getsize(path) > _LARGEST:
+            raise BadFile(f"{path} has {paths.getsize(path):,} bytes, too many for annotations of an image")
+        with paths.open_text(path) as file:
             return file.read()
     except UnicodeDecodeError as error:
         raise BadFile(f"{path} is not text in UTF-8: {error}") from error

@@ -31,6 +31,7 @@ from bitesize.sources.layouts.listing import (
 from bitesize.sources.layouts.pairs import mask_lists
 from bitesize.sources.map_style import MapStyle
 from bitesize.sources.registry import match_object, need
+from bitesize.storage import paths
 
 _NAMED = 5
 _TEXT = (str, bytes, os.PathLike)
@@ -64,13 +65,14 @@ def list_of_pairs(pairs: Sequence[tuple[Any, Any]], options: OpenOptions) -> Sou
     """Open pairs of a path and its label, in either order, or of an image and its mask."""
     if options.labels is not None and options.labels is not False:
         raise BadSetting("pairs of a path and a label already have labels: drop labels=")
-    are_paths = [all(isinstance(pair[i], _TEXT) and os.path.isfile(pair[i]) for pair in pairs) for i in (0, 1)]
+    paths.know_files(part for pair in pairs for part in pair if isinstance(part, _TEXT))
+    are_paths = [all(isinstance(pair[i], _TEXT) and paths.isfile(pair[i]) for pair in pairs) for i in (0, 1)]
     if all(are_paths):
         return mask_lists(
             [p[0] for p in pairs], [p[1] for p in pairs], options, "labels: masks, the second path of each pair"
         )
     if not any(are_paths):
-        missing = [pair for pair in pairs if not any(isinstance(part, _TEXT) and os.path.isfile(part) for part in pair)]
+        missing = [pair for pair in pairs if not any(isinstance(part, _TEXT) and paths.isfile(part) for part in pair)]
         shown = missing[0] if missing else pairs[0]
         raise NotFound(
             f"a list of pairs needs (label, path) or (path, label), but neither part of {shown!r:.200} is an existing file "
@@ -84,17 +86,18 @@ def list_of_pairs(pairs: Sequence[tuple[Any, Any]], options: OpenOptions) -> Sou
     return source
 
 
-def list_of_paths(paths: Sequence[Any], options: OpenOptions) -> Source:
+def list_of_paths(files: Sequence[Any], options: OpenOptions) -> Source:
     """Open listed files, in the given order."""
-    for i, path in enumerate(paths):
-        if not os.path.exists(path):
-            raise NotFound(f"{os.fsdecode(path)} does not exist (path {i} of {len(paths)})")
-        if not os.path.isfile(path) and not os.path.isdir(path):
-            raise NotFound(f"{os.fsdecode(path)} is not a regular file (path {i} of {len(paths)})")
-    texts = [os.fsdecode(path) for path in paths]
-    folders = [path for path in texts if os.path.isdir(path) and not path.lower().endswith(".zarr")]
+    paths.know_files(files)
+    for i, path in enumerate(files):
+        if not paths.exists(path):
+            raise NotFound(f"{os.fsdecode(path)} does not exist (path {i} of {len(files)})")
+        if not paths.isfile(path) and not paths.isdir(path):
+            raise NotFound(f"{os.fsdecode(path)} is not a regular file (path {i} of {len(files)})")
+    texts = [os.fsdecode(path) for path in files]
+    folders = [path for path in texts if paths.isdir(path) and not path.lower().endswith(".zarr")]
     if folders:
-        named = ", ".join(f'"{os.path.basename(os.path.normpath(path))}": {path!r}' for path in folders[:2])
+        named = ", ".join(f'"{paths.basename(paths.normpath(path))}": {path!r}' for path in folders[:2])
         raise BadSetting(
             f"{folders[0]} is a folder, but a list needs files. For one class per folder pass a mapping: {{{named}{', ...' if len(folders) > 2 else ''}}}; "
             "to join them, bs.chain([bs.open(folder), ...])"
@@ -104,12 +107,13 @@ def list_of_paths(paths: Sequence[Any], options: OpenOptions) -> Source:
     kind = row_kind(one_kind(texts), options, labeled=label_each_file(options.labels, len(texts)))
     if kind.file_is_row and options.split is None:
         need(kind)
-        return of_names(names_of(paths), {}, options, listed=True, kind=kind)
-    return of_many(kind, [os.path.abspath(path) for path in texts], options)
+        return of_names(names_of(files), {}, options, listed=True, kind=kind)
+    return of_many(kind, [paths.abspath(path) for path in texts], options)
 
 
 def _are_files(labels: Sequence[Any]) -> bool:
-    return bool(labels) and all(isinstance(label, _TEXT) and os.path.isfile(label) for label in labels)
+    paths.know_files(label for label in labels if isinstance(label, _TEXT))
+    return bool(labels) and all(isinstance(label, _TEXT) and paths.isfile(label) for label in labels)
 
 
 def of_array(data: NDArray[Any] | LazyArray | Node, options: OpenOptions) -> Source:

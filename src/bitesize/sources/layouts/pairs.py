@@ -17,6 +17,7 @@ from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
 from bitesize.sources.splits import SplitRequired, choose, split_in, split_rank, subfolders
+from bitesize.storage import paths
 
 _IMAGES = frozenset(
     [
@@ -56,7 +57,7 @@ def paired_folders(path: str, options: OpenOptions) -> Source | None:
     masks: dict[str, str] = {}
     for name in subfolders(path):
         split, role = _role(name)
-        folder = os.path.join(path, name)
+        folder = paths.join(path, name)
         if role in _IMAGES and _holds_only(folder, ImageFiles.suffixes):
             images[split] = folder
         elif role in _MASKS and _holds_only(folder, MASK_SUFFIXES):
@@ -86,8 +87,7 @@ def masks_beside(path: str, options: OpenOptions) -> Source | None:
     """Open a folder of files ``a_img.png a_mask.png``."""
     if options.labels is not None:
         return None
-    with os.scandir(path) as entries:
-        names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
+    names = [entry.name for entry in paths.scandir(path) if entry.is_file() and not entry.name.startswith(".")]
     images: dict[str, str] = {}
     masks: dict[str, str] = {}
     for name in names:
@@ -102,7 +102,7 @@ def masks_beside(path: str, options: OpenOptions) -> Source | None:
     if not masks or set(images) != set(masks):
         return None
     stems = sorted(images, key=path_key)
-    chosen = [[os.path.join(path, of[stem]) for stem in stems] for of in (images, masks)]
+    chosen = [[paths.join(path, of[stem]) for stem in stems] for of in (images, masks)]
     return mask_lists(chosen[0], chosen[1], options, f"labels: masks, the files such as {masks[stems[0]]}")
 
 
@@ -129,8 +129,9 @@ def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions
     """Open images with the masks at the same positions of another list."""
     if len(images) != len(masks):
         raise BadSetting(f"{len(images)} images need the same number of masks: got {len(masks)}")
+    paths.know_files([*images, *masks])
     for path in masks:
-        if not os.path.isfile(path):
+        if not paths.isfile(path):
             raise NotFound(f"the mask {os.fsdecode(path)} does not exist")
         if os.path.splitext(os.fsdecode(path))[1].lower() not in MASK_SUFFIXES:
             raise BadSetting(
@@ -144,7 +145,7 @@ def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions
 def mask_folder(images: str, masks: str, options: OpenOptions) -> Source:
     """Open a folder of images with the masks of the same names in another folder."""
     split = options.split or ""
-    return _open(os.path.join(images, split), os.path.join(masks, split), replace(options, labels=None))
+    return _open(paths.join(images, split), paths.join(masks, split), replace(options, labels=None))
 
 
 def is_image_name(name: str) -> bool:
@@ -162,16 +163,14 @@ def _open(images: str, masks: str, options: OpenOptions) -> Source:
         alone = scan(images, ImageFiles.suffixes, REASONS, flat=True)
         files = RowFiles(alone.names, None, None, alone.left_out)
         source = ImageFiles.of_files(files, replace(no_fields(options), labels=None))
-        return with_choices(source, Choice(f"images of {os.path.basename(images)} alone, without their masks", "labels="))
+        return with_choices(source, Choice(f"images of {paths.basename(images)} alone, without their masks", "labels="))
     listing, drawn = scan(images, ImageFiles.suffixes, REASONS, flat=True), scan(masks, MASK_SUFFIXES, REASONS, flat=True)
     no_fields(options)
     probed = probe(listing.names, options.mode)
     left_out = {**listing.left_out, **probed.left_out}
     source = ImagesWithMasks(listing.names, drawn.names, mode=options.mode, orient=options.orient, left_out=left_out)
     source.choices = probed.choices
-    return with_choices(
-        source, Choice(f"labels: masks, the files of the same names in {os.path.basename(masks)}", "labels=")
-    )
+    return with_choices(source, Choice(f"labels: masks, the files of the same names in {paths.basename(masks)}", "labels="))
 
 
 def _role(name: str) -> tuple[str, str]:
@@ -190,7 +189,7 @@ def _role(name: str) -> tuple[str, str]:
 
 def _holds_only(folder: str, suffixes: frozenset[str] | tuple[str, ...]) -> bool:
     """Return whether the files of a folder, or of the first folder below it with files, have these suffixes."""
-    for _, _, files in os.walk(folder):
+    for _, _, files in paths.walk(folder):
         endings = [
             os.path.splitext(name)[1].lower() for name in files if not name.startswith(".") and name.lower() != "thumbs.db"
         ]

@@ -7,7 +7,6 @@ versions; times (``int64``). All numbers are little-endian. Times are last, beca
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 from collections.abc import Sequence
@@ -46,8 +45,8 @@ def encode_block(records: Sequence[Record]) -> bytes:
     """Return a block of at most `OBJECTS` records."""
     n = len(records)
     keys = [record.key for record in records]
-    common = os.path.commonprefix([min(keys), max(keys)])
-    cut = len(common)
+    first, last = min(keys), max(keys)
+    cut = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     versions, kinds = zip(*[_packed_version(record.version) for record in records], strict=True)
     names = b"".join([key[cut:] for key in keys])
     texts = b"".join(versions)
@@ -59,7 +58,7 @@ def encode_block(records: Sequence[Record]) -> bytes:
         version_ends.append(version_end)
     numbers = struct.pack(f"<{2 * n}I{n}q{n}B", *ends, *version_ends, *[record.size for record in records], *kinds)
     times = struct.pack(f"<{n}q", *[record.time for record in records])
-    return b"".join((_HEAD.pack(n, cut, len(names), len(texts)), numbers, common, names, texts, times))
+    return b"".join((_HEAD.pack(n, cut, len(names), len(texts)), numbers, first[:cut], names, texts, times))
 
 
 def without_times(block: bytes) -> memoryview:

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-HIDDEN, VARIOUS = "/", "*"  # in place of the suffix: of names that start with a dot, and of suffixes that are not counted
+from bitesize.storage.natural import split_bytes
+
+# In place of suffixes: of names that start with a dot; of empty objects that stand for folders; of suffixes that are not counted.
+HIDDEN, MARKER, VARIOUS = "/", "//", "*"
 _MOST = 1000  # different suffixes that are counted
 _LONGEST = 16
 
@@ -23,9 +26,9 @@ class FolderTable:
     first, count, nbytes : NDArray[np.int64]
         Number of the first object, number of objects, and sum of their known sizes, shape (n,).
     paths, ends : NDArray
-        Paths after the prefix, each with a slash at its end (empty for the prefix itself), concatenated; and the end of each, shape (n,).
+        Paths after the prefix, without a slash at the end, concatenated; and the end of each, shape (n,). That of the prefix itself is empty.
     suffixes : tuple of str
-        All suffixes in lower case, with the dot; also ``""``, `HIDDEN` and `VARIOUS`.
+        All suffixes in lower case, with the dot; also ``""``, `HIDDEN`, `MARKER` and `VARIOUS`.
     kinds : NDArray[np.int64]
         For each folder and suffix in it: number of the folder, of the suffix, number of objects, sum of sizes; shape (m, 4), sorted by folder.
     """
@@ -42,7 +45,7 @@ class FolderTable:
         return len(self.first)
 
     def path(self, folder: int) -> bytes:
-        """Return the path of a folder after the prefix, with a slash at its end; empty for the prefix itself."""
+        """Return the path of a folder after the prefix; empty for the prefix itself."""
         start = int(self.ends[folder - 1]) if folder else 0
         return self.paths[start : int(self.ends[folder])].tobytes()
 
@@ -83,12 +86,16 @@ class FolderBuilder:
 
     def add(self, key: bytes, size: int) -> None:
         """Add the next object."""
-        start = key.rfind(b"/") + 1
-        if key[:start] != self._path:
+        folder, name = split_bytes(key)
+        if folder != self._path:
             self._close()
-            self._path = key[:start]
-        dot = key.rfind(b".")
-        suffix = b"/" if key[start : start + 1] == b"." else key[dot:] if dot > start else b""
+            self._path = folder
+        dot = name.rfind(b".")
+        suffix = name[dot:] if dot > 0 else b""
+        if key[-1:] in (b"/", b""):
+            suffix = b"//"
+        elif name[:1] == b".":
+            suffix = b"/"
         count = self._counts.get(suffix)
         if count is None:
             suffix = suffix if len(self._counts) < _MOST else b"*"

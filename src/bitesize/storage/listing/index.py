@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -21,7 +21,9 @@ from bitesize.storage.listing.folders import FolderBuilder, FolderTable
 
 OBJECTS_FILE = "objects.bin"
 _KEYS = 8 << 20  # most bytes of sort keys in memory
-_ARRAYS = ("offsets", "checks", "keys", "key_ends")
+_HOLLOW = 1_000_000  # numbers of empty objects that are recorded, at most
+_ARRAYS = ("offsets", "checks", "keys", "key_ends", "hollow")
+_FACTS = ("objects", "nbytes", "unknown", "fingerprint", "step")
 _FOLDER_ARRAYS = ("folder_first", "folder_count", "folder_nbytes", "folder_paths", "folder_ends", "folder_kinds")
 
 
@@ -43,6 +45,8 @@ class Index:
         Each ``step``-th block has its sort key in memory.
     keys, key_ends : NDArray
         Sort keys of the first objects of these blocks, concatenated, and the end of each.
+    hollow : NDArray[np.int64]
+        Numbers of objects that may stand for folders: they are empty, or their key has a slash at its end.
     """
 
     objects: int
@@ -54,6 +58,7 @@ class Index:
     step: int
     keys: NDArray[np.uint8]
     key_ends: NDArray[np.int64]
+    hollow: NDArray[np.int64]
 
     @property
     def memory(self) -> int:
@@ -71,9 +76,11 @@ def write_blocks(records: Iterable[Record], file: BinaryIO) -> tuple[Index, Fold
     offsets, checks = array("q", [0]), array("Q")
     keys: list[bytes] = []
     folders, seen, step, nbytes, unknown = FolderBuilder(), xxhash.xxh3_128(), 1, 0, 0
-    key_bytes = 0
+    key_bytes, hollow = 0, array("q")
     for chunk in _chunks(records):
         for record in chunk:
+            if (not record.size or record.key[-1:] == b"/") and len(hollow) < _HOLLOW:
+                hollow.append(folders.total)
             folders.add(record.key, record.size)
             nbytes += max(0, record.size)
             unknown += record.size < 0
@@ -98,6 +105,7 @@ def write_blocks(records: Iterable[Record], file: BinaryIO) -> tuple[Index, Fold
         step,
         np.frombuffer(b"".join(keys), np.uint8),
         np.cumsum([len(key) for key in keys], dtype=np.int64),
+        np.array(hollow, np.int64),
     )
     return index, folders.build()
 
@@ -113,11 +121,11 @@ def save_index(folder: str, index: Index, table: FolderTable) -> dict[str, Any]:
             file.flush()
             os.fsync(file.fileno())
         files[name] = _check(path)
-    facts = {name: getattr(index, name) for name in ("objects", "nbytes", "unknown", "fingerprint", "step")}
+    facts = {name: getattr(index, name) for name in _FACTS}
     return {**facts, "suffixes": list(table.suffixes), "folders": len(table), "files": files}
 
 
-def load_index(folder: str, head: dict[str, Any]) -> Index:
+def load_index(folder: str, head: Mapping[str, Any]) -> Index:
     """Return the index of a list on disk.
 
     Raises
@@ -125,12 +133,8 @@ def load_index(folder: str, head: dict[str, Any]) -> Index:
     BadFile
         If a file is missing or damaged.
     """
-    index = Index(
-        *[head[name] for name in ("objects", "nbytes", "unknown", "fingerprint")],
-        *_load(folder, head, _ARRAYS[:2]),
-        head["step"],
-        *_load(folder, head, _ARRAYS[2:]),
-    )
+    facts = {name: head[name] for name in _FACTS}
+    index = Index(**facts, **dict(zip(_ARRAYS, _load(folder, head, _ARRAYS), strict=True)))
     blocks = -(-index.objects // OBJECTS)
     size = os.path.getsize(os.path.join(folder, OBJECTS_FILE))
     if len(index.checks) != blocks or len(index.offsets) != blocks + 1 or int(index.offsets[-1]) != size:
@@ -138,7 +142,7 @@ def load_index(folder: str, head: dict[str, Any]) -> Index:
     return index
 
 
-def load_folders(folder: str, head: dict[str, Any]) -> FolderTable:
+def load_folders(folder: str, head: Mapping[str, Any]) -> FolderTable:
     """Return the folders of a list on disk.
 
     Raises
@@ -150,7 +154,7 @@ def load_folders(folder: str, head: dict[str, Any]) -> FolderTable:
     return FolderTable(first, count, nbytes, paths, ends, tuple(head["suffixes"]), kinds)
 
 
-def _load(folder: str, head: dict[str, Any], names: tuple[str, ...]) -> list[NDArray[Any]]:
+def _load(folder: str, head: Mapping[str, Any], names: tuple[str, ...]) -> list[NDArray[Any]]:
     arrays = []
     for name in names:
         path = os.path.join(folder, f"{name}.npy")

@@ -1,0 +1,140 @@
+"""Connections of obstore, made from an address and the settings of the user."""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from bitesize.errors import BadSetting, MissingPackage, one_line
+from bitesize.packages import is_installed, pip_install
+
+# Settings of obstore's HTTP client; all others are of the store.
+_CLIENT = {
+    "allow_http", "allow_invalid_certificates", "connect_timeout", "default_headers", "http1_only", "http2_only", "pool_idle_timeout",
+    "pool_max_idle_per_host", "proxy_url", "proxy_ca_certificate", "proxy_excludes", "root_certificate", "timeout", "user_agent",
+}  # fmt: skip
+_TIMEOUT = timedelta(seconds=20)  # of one try, which asks for 8 MiB at most
+_CONNECT = timedelta(seconds=5)
+
+
+class Connector:
+    """Makes connections to one bucket, container or host.
+
+    Parameters
+    ----------
+    root
+        Such as ``s3://bucket``.
+    options
+        Settings of the user.
+    """
+
+    def __init__(self, root: str, options: Mapping[str, Any]) -> None:
+        if not is_installed("obstore"):
+            raise MissingPackage(f"{root} needs obstore: {pip_install('obstore')}")
+        self.root = root
+        self.scheme, _, self.name = root.partition("://")
+        if not self.name:
+            raise BadSetting(f"{root}/ names no bucket or host: write {self.scheme}://NAME/...")
+        self._client = {name: value for name, value in options.items() if name in _CLIENT}
+        self._config = {name: value for name, value in options.items() if name not in _CLIENT}
+        if _is_true(self._config.pop("anonymous", False)):
+            self._config["skip_signature"] = True
+        if _is_true(self._config.pop("requester_pays", False)):
+            self._config["request_payer"] = True
+        self._profile = self._config.pop("profile", None)
+        endpoint = str(
+            self._config.get("endpoint", "") or os.environ.get("AWS_ENDPOINT_URL", "")
+            if self.scheme == "s3"
+            else self._config.get("endpoint", "")
+        )
+        if endpoint.startswith("http://") or self.scheme == "http":
+            self._client.setdefault("allow_http", True)
+
+    @property
+    def is_web(self) -> bool:
+        """Return whether it is a plain web server, without lists."""
+        return self.scheme in ("http", "https")
+
+    def connect(self, retries: int = 0) -> Any:
+        """Return a new store of obstore, whose own tries are limited: `Limiter.perform` repeats requests.
+
+        Raises
+        ------
+        BadSetting
+            If obstore refuses the settings.
+        """
+        from obstore import store as stores
+
+        client = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT, **self._client}
+        retry = {"max_retries": retries, "retry_timeout": timedelta(seconds=60)}
+        try:
+            if self.is_web:
+                if self._config:
+                    raise BadSetting(
+                        f"{self.root} is a web server: storage_options {', '.join(map(repr, self._config))} do not apply"
+                    )
+                return stores.HTTPStore.from_url(self.root, client_options=client, retry_config=retry)  # type: ignore[arg-type]
+            if self.scheme == "s3":
+                config = {**_profile_of(self._profile, self._config), **self._config}
+                config.setdefault(
+                    "region", os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+                )
+                return stores.S3Store(self.name, client_options=client, retry_config=retry, **config)  # type: ignore[arg-type]
+            if self.scheme == "gs":
+                return stores.GCSStore(self.name, client_options=client, retry_config=retry, **self._config)  # type: ignore[arg-type]
+            return stores.AzureStore(self.name, client_options=client, retry_config=retry, **self._config)  # type: ignore[arg-type]
+        except BadSetting:
+            raise
+        except Exception as error:
+            raise BadSetting(f"{self.root} cannot be opened with these storage_options: {one_line(error, 300)}") from error
+
+
+def _is_true(value: object) -> bool:
+    return str(value).lower() in ("1", "true", "yes")
+
+
+def _profile_of(profile: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the credentials and the region of a profile of AWS, if neither the user nor the environment names credentials.
+
+    Profiles with keys are read from ``~/.aws/credentials``; others, such as roles and single sign-on, need boto3.
+    """
+    given = any(name in config for name in ("access_key_id", "skip_signature", "credential_provider"))
+    in_environment = "AWS_ACCESS_KEY_ID" in os.environ
+    name = profile or os.environ.get("AWS_PROFILE")
+    if given or (in_environment and not name):
+        return {}
+    files = configparser.ConfigParser(interpolation=None)
+    files.read(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", os.path.expanduser("~/.aws/credentials")))
+    others = configparser.ConfigParser(interpolation=None)
+    others.read(os.environ.get("AWS_CONFIG_FILE", os.path.expanduser("~/.aws/config")))
+    section = name or "default"
+    found: dict[str, str] = {}
+    for parser, title in ((others, section if section == "default" else f"profile {section}"), (files, section)):
+        if parser.has_section(title):
+            found |= dict(parser[title])
+    if name and not found:
+        raise BadSetting(f"there is no profile {name!r} in ~/.aws/credentials or ~/.aws/config")
+    known = {
+        "access_key_id": found.get("aws_access_key_id"),
+        "secret_access_key": found.get("aws_secret_access_key"),
+        "session_token": found.get("aws_session_token"),
+        "region": found.get("region"),
+        "endpoint": found.get("endpoint_url"),
+    }
+    if (
+        found
+        and not known["access_key_id"]
+        and {"role_arn", "sso_session", "sso_start_url", "credential_process"} & set(found)
+    ):
+        if not is_installed("boto3"):
+            raise MissingPackage(
+                f"the profile {section!r} of AWS has no keys but a role or a sign-on, which needs boto3: {pip_install('boto3')}"
+            )
+        import boto3
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        return {"credential_provider": Boto3CredentialProvider(boto3.Session(profile_name=section))}
+    return {name: value for name, value in known.items() if value}

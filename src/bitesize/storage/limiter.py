@@ -1,0 +1,160 @@
+"""How many requests this process has in flight, and what became of them."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from bitesize.errors import RequestFailed
+
+T = TypeVar("T")
+
+START, LEAST, MOST = 64, 4, 256
+DEADLINE = 60.0  # seconds for all tries of a request
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_ONCE_IN = 1.0  # seconds: answers of requests that were sent before a decrease do not decrease again
+
+
+class Passing(Exception):
+    """A try failed, and another may succeed. Never leaves this folder.
+
+    Parameters
+    ----------
+    reason
+        What came, in one line.
+    status
+        HTTP status; 0 if there was no answer.
+    request_id
+        Identifier of the server.
+    throttled
+        Whether the server has asked for fewer requests.
+    """
+
+    def __init__(self, reason: str, status: int = 0, request_id: str = "", throttled: bool = False) -> None:
+        super().__init__(reason)
+        self.status, self.request_id, self.throttled = status, request_id, throttled
+
+
+@dataclass
+class RequestCounts:
+    """What became of requests, since the process began.
+
+    Attributes
+    ----------
+    requests, retries, throttled : int
+        Answered requests, tries that failed and were repeated, and answers that asked for fewer requests.
+    nbytes : int
+        Bytes of bodies.
+    seconds : float
+        Sum of the time from sending to the end of each body, of successful requests.
+    waited : float
+        Sum of the time that requests waited because too many others were in flight.
+    most : int
+        Most requests in flight at the same time.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    nbytes: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    most: int = 0
+
+    def minus(self, earlier: RequestCounts) -> RequestCounts:
+        """Return what was added since an earlier time; ``most`` is that of the whole time."""
+        return RequestCounts(
+            self.requests - earlier.requests,
+            self.retries - earlier.retries,
+            self.throttled - earlier.throttled,
+            self.nbytes - earlier.nbytes,
+            self.seconds - earlier.seconds,
+            self.waited - earlier.waited,
+            self.most,
+        )
+
+
+@dataclass
+class Limiter:
+    """Limits the requests in flight: one more after each round of good answers, half of them when a server asks for fewer.
+
+    This is additive increase and multiplicative decrease, as TCP does it (Chiu and Jain, 1989).
+    """
+
+    limit: float = START
+    in_flight: int = 0
+    counts: RequestCounts = field(default_factory=RequestCounts)
+    _decreased: float = 0.0
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _random: random.Random = field(default_factory=random.Random)  # of its own: users set the seed of the shared one
+
+    def perform(self, what: str, attempt: Callable[[], T], nbytes: int = 0, deadline: float = DEADLINE) -> T:
+        """Return the result of a request, which is tried again until the deadline if it raises `Passing`.
+
+        Raises
+        ------
+        RequestFailed
+            If the deadline is over; the error names the last answer.
+        """
+        begun = time.monotonic()
+        pause = _FIRST_PAUSE
+        tries = 0
+        while True:
+            tries += 1
+            self._enter()
+            sent = time.monotonic()
+            failed: Passing | None = None
+            try:
+                value = attempt()
+            except Passing as error:
+                failed = error
+            finally:
+                self._leave(failed is not None and failed.throttled)
+            now = time.monotonic()
+            with self._changed:
+                if failed is None:
+                    self.counts.requests += 1
+                    self.counts.nbytes += nbytes
+                    self.counts.seconds += now - sent
+                    return value
+                self.counts.retries += 1
+                self.counts.throttled += failed.throttled
+            wait = pause * self._random.uniform(0.5, 1.0)
+            if now + wait - begun > deadline:
+                times = "once" if tries == 1 else f"{tries} times"
+                raise RequestFailed(
+                    f"{what}: {failed} (tried {times} in {now - begun:.1f} s)", failed.status, failed.request_id
+                )
+            time.sleep(wait)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def snapshot(self) -> RequestCounts:
+        """Return the counts of now."""
+        with self._changed:
+            return RequestCounts(**vars(self.counts))
+
+    def _enter(self) -> None:
+        begun = time.monotonic()
+        with self._changed:
+            while self.in_flight >= int(self.limit):
+                self._changed.wait()
+            self.in_flight += 1
+            self.counts.most = max(self.counts.most, self.in_flight)
+            self.counts.waited += time.monotonic() - begun
+
+    def _leave(self, throttled: bool) -> None:
+        with self._changed:
+            now = time.monotonic()
+            if throttled and now - self._decreased > _ONCE_IN:
+                self.limit, self._decreased = max(LEAST, self.limit / 2), now
+            elif not throttled and self.in_flight >= int(self.limit):  # only if the limit is what holds requests back
+                self.limit = min(MOST, self.limit + 1 / self.limit)
+            self.in_flight -= 1
+            self._changed.notify()
+
+
+LIMITER = Limiter()  # of all loaders of this process: servers count requests of a client, not of a loader

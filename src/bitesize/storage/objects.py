@@ -1,0 +1,276 @@
+"""Objects of S3, GCS, Azure and HTTP servers, through obstore."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from bitesize.errors import BadFile, BadSetting, FileChanged, LoaderClosed, RequestFailed
+from bitesize.storage.answers import Answer, raise_for
+from bitesize.storage.base import Entry, Level
+from bitesize.storage.connect import Connector
+from bitesize.storage.limiter import DEADLINE, LIMITER, Passing
+
+T = TypeVar("T")
+
+SCHEMES = ("s3", "gs", "az", "https", "http")
+# Bytes that obstore collects before it hands them over: they are copied from there into our memory.
+_CHUNK = 256 << 10
+_PART = 8 << 20  # of an upload in several parts
+
+
+def open_objects(root: str, options: Mapping[str, Any]) -> ObjectStorage:
+    """Return the storage of a root such as ``s3://bucket``."""
+    return ObjectStorage(root, options)
+
+
+class ObjectStorage:
+    """A bucket, a container, or an HTTP server as storage.
+
+    Parameters
+    ----------
+    root
+        ``s3://bucket``, ``gs://bucket``, ``az://container`` or ``https://host``.
+    options
+        Settings of obstore, flat: credentials, ``endpoint``, ``region``, and those of its HTTP client, such as ``allow_http``; and
+        ``anonymous`` (no signature), ``requester_pays``, ``profile`` (of AWS), ``deadline`` (seconds for all tries of a request).
+
+    Raises
+    ------
+    MissingPackage
+        If obstore is not installed.
+    BadSetting
+        If an option is unknown.
+    """
+
+    def __init__(self, root: str, options: Mapping[str, Any]) -> None:
+        options = dict(options)
+        self._deadline = float(options.pop("deadline", DEADLINE))
+        self.root, self._connector = root, Connector(root, options)
+        self._store, self._age = self._connector.connect(), 0
+        self._lock, self._process = threading.Lock(), os.getpid()
+
+    # --- names -------------------------------------------------------------------------------------------------------
+
+    def list(self, prefix: str) -> Iterator[Sequence[Entry]]:
+        """Yield all objects whose keys start with a prefix, in pages."""
+        import obstore
+
+        self._refuse_web("listed")
+        folder = prefix.rpartition("/")[0]
+        stream: list[Iterator[Any]] = []
+        last = ""
+
+        def page() -> list[Any] | None:
+            try:
+                if not stream:  # at the beginning, or after an error: a listing that broke would end too early
+                    stream.append(iter(obstore.list(self._store, folder or None, offset=last or None, chunk_size=1000)))
+                return list(next(stream[0]))
+            except StopIteration:
+                return None
+            except BaseException:
+                stream.clear()
+                raise
+
+        while (found := self._ask(page, f"{self.root}/{prefix}", listed=False)) is not None:
+            last = found[-1]["path"] if found else last
+            yield [entry for entry in map(_entry, found) if entry.key.startswith(prefix)]
+
+    def level(self, prefix: str) -> Level:
+        """Return what lies directly below a prefix."""
+        import obstore
+
+        if self._connector.is_web:
+            return Level([], [])
+        found = self._ask(
+            lambda: obstore.list_with_delimiter(self._store, prefix.rstrip("/") or None),
+            f"{self.root}/{prefix}",
+            listed=False,
+        )
+        folders = [f"{folder.rstrip('/')}/" for folder in found["common_prefixes"]]
+        return Level(folders, [_entry(each) for each in found["objects"] if each["path"] != prefix.rstrip("/")])
+
+    def entry(self, key: str) -> Entry:
+        """Return size and version of one object."""
+        import obstore
+
+        path = self._path(key)
+        return _entry(self._ask(lambda: obstore.head(self._store, path), f"{self.root}/{key}", listed=False))._replace(
+            key=key
+        )
+
+    # --- bytes -------------------------------------------------------------------------------------------------------
+
+    def read(self, key: str, offset: int, into: Sequence[memoryview], version: str = "") -> None:
+        """Fill consecutive buffers with the bytes of an object from an offset on."""
+        want = sum(buffer.nbytes for buffer in into)
+        if not want:
+            return
+        path, address = self._path(key), f"{self.root}/{key}"
+        options: dict[str, Any] = {"range": (offset, offset + want)}
+        if version and not version.startswith("W/"):  # weak ones never match
+            options["if_match"] = version
+
+        def attempt() -> None:
+            import obstore
+
+            result = obstore.get(self._store, path, options=options)  # type: ignore[arg-type]
+            self._check(result, address, offset, want, version)
+            done = _copy(result.stream(min_chunk_size=_CHUNK), into)
+            if done != want:
+                raise Passing(f"the body has {done:,} bytes; {want:,} were asked for")
+
+        self._ask(attempt, address, listed=True, nbytes=want)
+
+    def _check(self, result: Any, address: str, offset: int, want: int, version: str) -> None:
+        """Raise an error if an answer is not about the object and the bytes that were asked for."""
+        meta, start_stop = result.meta, tuple(result.range)
+        etag = meta.get("e_tag")
+        if version and etag and etag != version:
+            raise FileChanged(
+                f"{address} was replaced since it was listed (ETag {etag}, then {version}): open the data again"
+            )
+        if start_stop[0] == offset and start_stop[1] < offset + want and start_stop[1] == meta["size"]:
+            raise BadFile(f"{address} ends after {meta['size']:,} bytes; {offset + want:,} are needed")
+        if start_stop != (offset, offset + want):
+            raise Passing(
+                f"the server has sent bytes {start_stop[0]:,} to {start_stop[1]:,}, not those that were asked for", 206
+            )
+
+    def write(self, key: str, pieces: Iterable[bytes | memoryview]) -> Entry:
+        """Write an object; large ones in several parts, of which nothing is seen before the last."""
+        import obstore
+
+        self._refuse_web("written")
+        path = self._path(key)
+        parts = _parts(pieces)
+        first = next(parts, b"")
+        second = next(parts, None)
+        if second is None:
+            self._ask(lambda: obstore.put(self._store, path, first, use_multipart=False), f"{self.root}/{key}", listed=False)
+        else:
+
+            def all_parts() -> Iterator[bytes]:
+                yield first
+                yield second
+                yield from parts
+
+            try:  # the pieces exist once, so there is no second try: the parts themselves are repeated by obstore
+                obstore.put(self._connector.connect(retries=10), path, all_parts(), chunk_size=_PART)
+            except Exception as error:
+                if not _of_obstore(error):
+                    raise
+                self._raise_last(error, f"{self.root}/{key}")
+        return self.entry(key)
+
+    def remove(self, key: str) -> None:
+        """Remove an object; it need not exist."""
+        import obstore
+
+        self._refuse_web("removed")
+        path = self._path(key)
+
+        def attempt() -> None:
+            try:
+                obstore.delete(self._store, path)
+            except FileNotFoundError:
+                return
+
+        self._ask(attempt, f"{self.root}/{key}", listed=False)
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    def _ask(self, attempt: Callable[[], T], address: str, *, listed: bool, nbytes: int = 0) -> T:
+        """Return the result of a request; credentials that have expired are renewed once for all threads."""
+        if os.getpid() != self._process:
+            raise LoaderClosed(
+                f"{address} cannot be read in a forked process: start processes with "
+                'multiprocessing.get_context("spawn"), or open the data there'
+            )
+
+        def once() -> T:
+            age = self._age
+            try:
+                return attempt()
+            except (Passing, BadFile, FileChanged):
+                raise
+            except Exception as error:
+                if not _of_obstore(error):
+                    raise
+                if Answer(error).expired:
+                    self._renew(age)
+                raise_for(error, address, listed=listed)
+                raise AssertionError from error
+
+        return LIMITER.perform(address, once, nbytes, self._deadline)
+
+    def _renew(self, age: int) -> None:
+        """Connect again, which loads credentials anew, unless another thread has done so since ``age``."""
+        with self._lock:
+            if self._age == age:
+                self._store, self._age = self._connector.connect(), age + 1
+
+    def _raise_last(self, error: Exception, address: str) -> None:
+        try:
+            raise_for(error, address, listed=False)
+        except Passing as passing:
+            raise RequestFailed(f"{address}: {passing}", passing.status, passing.request_id) from None
+
+    def _path(self, key: str) -> str:
+        parts = key.split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise BadSetting(
+                f"{self.root}/{key}: obstore cannot ask for names with an empty part, or with . or .. as a part: rename or copy the object"
+            )
+        return key
+
+    def _refuse_web(self, done: str) -> None:
+        if self._connector.is_web:
+            raise BadSetting(
+                f"{self.root} is a web server, which cannot be {done}: name the files, or a table of their addresses"
+            )
+
+
+def _copy(chunks: Iterable[Any], into: Sequence[memoryview]) -> int:
+    """Copy chunks into consecutive buffers; return the number of bytes that came, which may be too large or too small."""
+    buffers = iter(into)
+    room = next(buffers)
+    done = 0
+    for chunk in chunks:
+        view = memoryview(chunk)
+        while view.nbytes:
+            while not room.nbytes:
+                following = next(buffers, None)
+                if following is None:
+                    return done + view.nbytes
+                room = following
+            count = min(room.nbytes, view.nbytes)
+            room[:count] = view[:count]
+            room, view, done = room[count:], view[count:], done + count
+    return done
+
+
+def _parts(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """Yield pieces again, in parts of at least `_PART` bytes but for the last."""
+    part = bytearray()
+    for piece in pieces:
+        part += piece
+        while len(part) >= _PART:
+            yield bytes(part[:_PART])
+            del part[:_PART]
+    if part:
+        yield bytes(part)
+
+
+def _entry(found: Any) -> Entry:
+    time: datetime | None = found["last_modified"]
+    nanoseconds = int(time.timestamp()) * 1_000_000_000 + time.microsecond * 1000 if time is not None else 0
+    version = found["e_tag"] or ""
+    return Entry(found["path"], int(found["size"]), version, nanoseconds)
+
+
+def _of_obstore(error: BaseException) -> bool:
+    return type(error).__module__.startswith("obstore") or isinstance(error, FileNotFoundError | ValueError | OSError)

@@ -1,0 +1,137 @@
+"""Reading many pieces of objects at the same time: neighbors in one request, large pieces in several."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from bitesize.errors import BitesizeError
+from bitesize.storage.ahead import take
+from bitesize.storage.limiter import MOST
+from bitesize.storage.remote import RemoteFile
+
+# The most bytes of one request: a slow or broken one is repeated alone.
+LARGEST = 8 << 20
+# Bytes between neighbors that are read and dropped, because a request takes about as long as this many bytes.
+_GAP = 64 << 10
+_DROPPED = memoryview(bytearray(_GAP))  # several threads write here, and nobody reads
+
+
+class Piece(NamedTuple):
+    """Bytes of an object that are wanted.
+
+    Attributes
+    ----------
+    file : RemoteFile
+        The object.
+    offset : int
+        Offset of the first byte.
+    into : memoryview
+        Writable buffer of bytes.
+    """
+
+    file: RemoteFile
+    offset: int
+    into: memoryview
+
+
+class _Request(NamedTuple):
+    """One request: consecutive buffers, and the pieces that they belong to."""
+
+    file: RemoteFile
+    offset: int
+    into: list[memoryview]
+    pieces: list[int]
+
+
+def read_all(pieces: Sequence[Piece]) -> dict[int, Exception]:
+    """Read pieces, each into its buffer; return once all of them are read or have failed.
+
+    Returns
+    -------
+    dict
+        The error of each piece that could not be read, by its index.
+    """
+    left = [i for i, piece in enumerate(pieces) if piece.into.nbytes and not take(piece.file, piece.offset, piece.into)]
+    requests = _requests(pieces, left)
+    failed: dict[int, Exception] = {}
+    if not requests:
+        return failed
+    done: queue.SimpleQueue[tuple[_Request, Exception | None]] = queue.SimpleQueue()
+    for request in requests[1:]:
+        POOL.submit(lambda request=request: done.put((request, _error_of(request))))  # type: ignore[misc]
+    done.put((requests[0], _error_of(requests[0])))  # one of them by this thread
+    for _ in requests:
+        request, error = done.get()
+        if error is not None:
+            failed |= dict.fromkeys(request.pieces, error)
+    return failed
+
+
+def _error_of(request: _Request) -> Exception | None:
+    try:
+        request.file.read_at(request.offset, request.into)
+    except BitesizeError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - an error of another library, which must not end a thread of the pool
+        error.add_note(f"bitesize: while reading {request.file.address}")
+        return error
+    return None
+
+
+def _requests(pieces: Sequence[Piece], numbers: Sequence[int]) -> list[_Request]:
+    """Return requests for pieces, in the order of the first piece of each."""
+    order = sorted(numbers, key=lambda i: (pieces[i].file.address, pieces[i].offset))
+    requests: list[_Request] = []
+    end = 0
+    for i in order:
+        file, offset, into = pieces[i]
+        last = requests[-1] if requests else None
+        if (
+            last is not None
+            and last.file.address == file.address
+            and 0 <= offset - end <= _GAP
+            and offset + into.nbytes - last.offset <= LARGEST
+        ):
+            if offset > end:
+                last.into.append(_DROPPED[: offset - end])
+            last.into.append(into)
+            last.pieces.append(i)
+        else:
+            starts = range(0, into.nbytes, LARGEST)
+            requests += [_Request(file, offset + at, [into[at : at + LARGEST]], [i]) for at in starts]
+        end = offset + into.nbytes
+    return sorted(requests, key=lambda request: request.pieces[0])
+
+
+class Pool:
+    """Threads that wait for servers, made when they are needed. They are daemons: a server that does not answer cannot keep a program alive."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._threads, self._idle = most, 0, 0
+        self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+
+    def submit(self, work: Callable[[], object]) -> None:
+        """Call a function, which raises nothing, in one of the threads."""
+        self._work.put(work)
+        with self._lock:
+            if self._idle >= self._work.qsize() or self._threads >= self._most:
+                return
+            self._threads += 1
+        threading.Thread(target=self._run, name="bitesize-request", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            work = self._work.get()
+            with self._lock:
+                self._idle -= 1
+            work()
+            del work  # it refers to buffers
+
+
+POOL = Pool(MOST)
