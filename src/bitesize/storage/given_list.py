@@ -13,13 +13,13 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.storage import paths, remote
 from bitesize.storage.base import Entry
 from bitesize.storage.inventory import inventory_rows, quoted
+from bitesize.storage.making import Given
 from bitesize.storage.table_rows import parquet_rows, text_of
 from bitesize.storage.url import is_url, split_url
 
@@ -33,66 +33,49 @@ _log = logging.getLogger("bitesize")
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class GivenList:
-    """A file that replaces listing.
+def _pages(name: str, top: str) -> Iterator[Sequence[Entry]]:
+    """Yield the objects below a prefix that a file names, in pages.
 
-    Attributes
-    ----------
-    name : str
-        Its path or address.
-    identity : str
-        Text that changes when the file does.
-    top : str
-        Address of the prefix, with a slash at its end.
+    Raises
+    ------
+    BadFile
+        If the file has no column of names, or a value that is no name or size.
+    NotFound
+        If it names no object below the prefix.
     """
-
-    name: str
-    identity: str
-    top: str
-
-    def pages(self) -> Iterator[Sequence[Entry]]:
-        """Yield the objects below the prefix, in pages.
-
-        Raises
-        ------
-        BadFile
-            If the file has no column of names, or a value that is no name or size.
-        NotFound
-            If it names no object below the prefix.
-        """
-        page: list[Entry] = []
-        count = outside = 0
-        for entry in self._entries():
-            if entry is None:
-                outside += 1
-                continue
-            count += 1
-            page.append(entry)
-            if len(page) == _PAGE:
-                yield page
-                page = []
-        if page:
+    page: list[Entry] = []
+    count = outside = 0
+    for entry in _entries(name, top):
+        if entry is None:
+            outside += 1
+            continue
+        count += 1
+        page.append(entry)
+        if len(page) == _PAGE:
             yield page
-        if not count:
-            raise NotFound(f"{self.name} names no object below {self.top} ({outside:,} objects elsewhere)")
-        if outside:
-            _log.warning("%s: %s objects that are not below %s are left out", self.name, f"{outside:,}", self.top)
-
-    def _entries(self) -> Iterator[Entry | None]:
-        root, prefix = split_url(self.top)
-        if paths.basename(self.name).lower().endswith(".json"):
-            for bucket, entry in inventory_rows(self.name):
-                yield entry if bucket == root.partition("://")[2] and entry.key.startswith(prefix) else None
-            return
-        make: Callable[[Row], Entry | None] | None = None
-        for row in _rows(self.name):
-            if make is None:
-                make = _reader(self.name, list(row), root, prefix)
-            yield make(row)
+            page = []
+    if page:
+        yield page
+    if not count:
+        raise NotFound(f"{name} names no object below {top} ({outside:,} objects elsewhere)")
+    if outside:
+        _log.warning("%s: %s objects that are not below %s are left out", name, f"{outside:,}", top)
 
 
-def find(listing: str | os.PathLike[str], top: str) -> GivenList:
+def _entries(name: str, top: str) -> Iterator[Entry | None]:
+    root, prefix = split_url(top)
+    if paths.basename(name).lower().endswith(".json"):
+        for bucket, entry in inventory_rows(name):
+            yield entry if bucket == root.partition("://")[2] and entry.key.startswith(prefix) else None
+        return
+    make: Callable[[Row], Entry | None] | None = None
+    for row in _rows(name):
+        if make is None:
+            make = _reader(name, list(row), root, prefix)
+        yield make(row)
+
+
+def find(listing: str | os.PathLike[str], top: str) -> Given:
     """Return the file that replaces listing.
 
     Raises
@@ -108,9 +91,9 @@ def find(listing: str | os.PathLike[str], top: str) -> GivenList:
         raise NotFound(f"{name} does not exist: listing= names the file that lists the objects of {top}")
     if is_url(name):
         entry = remote.entry(name)
-        return GivenList(name, f"{name} {entry.size} {entry.version}", top)
+        return Given(name, f"{name} {entry.size} {entry.version}", top, lambda: _pages(name, top))
     status = os.stat(name)
-    return GivenList(name, f"{os.path.abspath(name)} {status.st_size} {status.st_mtime_ns}", top)
+    return Given(name, f"{os.path.abspath(name)} {status.st_size} {status.st_mtime_ns}", top, lambda: _pages(name, top))
 
 
 def _reader(name: str, columns: Sequence[str], root: str, prefix: str) -> Callable[[Row], Entry | None]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from bitesize.errors import BadFile, DiskFull
 from bitesize.storage.base import Entry
@@ -31,29 +31,26 @@ _log = logging.getLogger("bitesize")
 Progress = Callable[[int, int], object]
 
 
-class Given(Protocol):
-    """What replaces listing.
+@dataclass(frozen=True)
+class Given:
+    """A file that replaces listing.
 
     Attributes
     ----------
     name : str
-        Name for messages.
+        Its path or address.
     identity : str
-        Text that changes when the objects do.
+        Text that changes when the file does.
     top : str
-        Address of the prefix that it is for.
+        Address of the prefix that it is for, with a slash at its end.
+    pages : callable
+        Returns an iterator of all objects below the prefix, in pages.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def identity(self) -> str: ...
-    @property
-    def top(self) -> str: ...
-
-    def pages(self) -> Iterator[Sequence[Entry]]:
-        """Yield all objects, in pages."""
-        ...
+    name: str
+    identity: str
+    top: str
+    pages: Callable[[], Iterator[Sequence[Entry]]]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.errors import FileChanged
 from bitesize.storage.base import Entry
 from bitesize.storage.listing.blocks import Block, decoded, encoded
 from bitesize.storage.listing.folders import FolderTable
@@ -228,7 +229,7 @@ class ObjectList:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.folder:
-            return ObjectList.open, (self.folder, self._head)
+            return _reopened, (self.folder, dict(self._head))
         return ObjectList, (self.root, self.prefix, [self.object(i) for i in range(len(self))])
 
     def _entry(self, block: Block, i: int) -> Entry:
@@ -273,3 +274,11 @@ def _age(seconds: float) -> str:
         if count:
             return f"{count} {unit}{'' if count == 1 else 's'}"
     return "less than a minute"
+
+
+def _reopened(folder: str, head: dict[str, Any]) -> ObjectList:
+    try:
+        return ObjectList.open(folder, head)
+    except FileNotFoundError as error:
+        address = f"{head['root']}/{head['prefix']}"
+        raise FileChanged(f"the list of {address} was replaced by a newer one: open the data again") from error

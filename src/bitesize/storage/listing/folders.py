@@ -107,13 +107,14 @@ class FolderBuilder:
     def build(self) -> FolderTable:
         """Return the folders of the added objects."""
         self._close()
-        numbers = [np.frombuffer(each or b"", np.int64) for each in (self.first, self.count, self.nbytes)]
         return FolderTable(
-            *numbers,
+            np.array(self.first, np.int64),
+            np.array(self.count, np.int64),
+            np.array(self.nbytes, np.int64),
             np.frombuffer(bytes(self.paths), np.uint8),
-            np.frombuffer(self.ends or b"", np.int64),
+            np.array(self.ends, np.int64),
             tuple(self.suffixes),
-            np.frombuffer(self.kinds or b"", np.int64).reshape(-1, 4),
+            np.array(self.kinds, np.int64).reshape(-1, 4),
         )
 
     def _close(self) -> None:

@@ -110,7 +110,7 @@ def write_blocks(records: Iterable[Record], file: BinaryIO) -> tuple[Index, Fold
     return index, folders.build()
 
 
-def save_index(folder: str, index: Index, table: FolderTable) -> dict[str, Any]:
+def save_index(folder: str, index: Index, table: FolderTable, *, flush: bool = True) -> dict[str, Any]:
     """Write the arrays into a folder, and return what `load_index` needs: facts, and a hash of each file."""
     arrays = {name: getattr(index, name) for name in _ARRAYS} | dict(table.arrays())
     files = {}
@@ -118,8 +118,9 @@ def save_index(folder: str, index: Index, table: FolderTable) -> dict[str, Any]:
         path = os.path.join(folder, f"{name}.npy")
         with open(path, "wb") as file:
             np.save(file, values, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
         files[name] = _check(path)
     facts = {name: getattr(index, name) for name in _FACTS}
     return {**facts, "suffixes": list(table.suffixes), "folders": len(table), "files": files}
@@ -133,8 +134,9 @@ def load_index(folder: str, head: Mapping[str, Any]) -> Index:
     BadFile
         If a file is missing or damaged.
     """
-    facts = {name: head[name] for name in _FACTS}
-    index = Index(**facts, **dict(zip(_ARRAYS, _load(folder, head, _ARRAYS), strict=True)))
+    values: dict[str, Any] = {name: head[name] for name in _FACTS}
+    values.update(zip(_ARRAYS, _load(folder, head, _ARRAYS), strict=True))
+    index = Index(**values)
     blocks = -(-index.objects // OBJECTS)
     size = os.path.getsize(os.path.join(folder, OBJECTS_FILE))
     if len(index.checks) != blocks or len(index.offsets) != blocks + 1 or int(index.offsets[-1]) != size:

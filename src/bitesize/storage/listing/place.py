@@ -26,8 +26,9 @@ from bitesize.storage.listing.sorting import Runs
 from bitesize.storage.locking import FolderLock
 
 _FORMAT, _SCHEMA = "bitesize object list", 1
-_CURRENT = "current.json"
+_CURRENT, _RUNS = "current.json", "runs.tmp"
 _LIST = "list-"  # start of the names of folders of lists
+_UNFLUSHED = 10_000  # objects; smaller lists are used for seconds, and one that a power failure has damaged is noticed
 _WAIT = 0.05  # seconds between two looks at a lock
 _log = logging.getLogger("bitesize")
 
@@ -112,45 +113,47 @@ class ListPlace:
         head
             Root, prefix and time.
         """
-        for name in os.listdir(self.path):  # of killed processes; the current list is needed until the new one is complete
-            if name.startswith(_LIST) and not self._is_current(name):
-                shutil.rmtree(self.path / name, ignore_errors=True)
+        self._remove_others()  # of killed processes
         folder = self.path / f"{_LIST}{secrets.token_hex(8)}"
         folder.mkdir()
         try:
-            with open(folder / "runs.tmp", "w+b") as scratch, open(folder / OBJECTS_FILE, "wb") as file:
+            with open(folder / _RUNS, "w+b") as scratch, open(folder / OBJECTS_FILE, "wb") as file:
                 runs = Runs(head["prefix"], scratch)
                 facts = fill(runs)
                 index, table = write_blocks(runs.sorted(), file)
-                _flush(file)
-            (folder / "runs.tmp").unlink()
-            head = {**head, "folder": folder.name, "facts": facts, **save_index(str(folder), index, table)}
-            head["finished_at"] = time.time()
-            _flush_folder(folder)
+                if index.objects > _UNFLUSHED:
+                    _flush(file)
+            (folder / _RUNS).unlink()
+            saved = save_index(str(folder), index, table, flush=index.objects > _UNFLUSHED)
+            head = {**head, "folder": folder.name, "facts": facts, "finished_at": time.time(), **saved}
             self._name(head)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        for name in os.listdir(self.path):  # on Windows, those that are open stay until the next time
-            if name.startswith(_LIST) and name != folder.name:
-                shutil.rmtree(self.path / name, ignore_errors=True)
+        self._remove_others()  # on Windows, those that are open stay until the next time
         return str(folder), head
 
     def _name(self, head: dict[str, Any]) -> None:
+        """Make a list the current one."""
         content = {"format": _FORMAT, "schema": _SCHEMA, "check": _check(head), "list": head}
         temporary = self.path / f"{_CURRENT}.tmp"
         with open(temporary, "wb") as file:
             file.write(json.dumps(content, indent=1).encode("ascii"))
             _flush(file)
+        if head["objects"] > _UNFLUSHED:
+            _flush_folder(self.path / head["folder"])
         os.replace(temporary, self.path / _CURRENT)
         _flush_folder(self.path)
 
-    def _is_current(self, name: str) -> bool:
+    def _remove_others(self) -> None:
+        """Remove all lists but the current one."""
         try:
             current = self.current()
         except BadFile:
-            return False
-        return current is not None and current[1]["folder"] == name
+            current = None
+        for name in os.listdir(self.path):
+            if name.startswith(_LIST) and (current is None or name != current[1]["folder"]):
+                shutil.rmtree(self.path / name, ignore_errors=True)
 
 
 def _check(head: dict[str, Any]) -> str:
