@@ -8,13 +8,13 @@ import tempfile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.properties import examples
 
 from bitesize.storage.base import Entry
 from bitesize.storage.listing.place import ListPlace
 from bitesize.storage.natural import path_key
 from bitesize.storage.object_list import ObjectList
 from bitesize.storage.url import split_key
+from tests.properties import examples
 
 ROOT = "s3://bucket"
 

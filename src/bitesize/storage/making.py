@@ -144,7 +144,7 @@ def _reusable(place: ListPlace, since: float, *, new: bool, given: bool) -> Obje
             return None
         found = ObjectList.open(*current)
     except (BadFile, OSError, LookupError, TypeError, ValueError) as error:
-        _log.warning("%s; it is made again", error)
+        _log.warning("%s; it is made again", str(error))
         return None
     _log.info("%s: %s", found.prefix_address, found.statement())
     return found

@@ -6,7 +6,6 @@ import io
 import os
 import re
 import time
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -18,8 +17,8 @@ from bitesize.errors import FileChanged
 from bitesize.storage.base import Entry
 from bitesize.storage.listing.blocks import Block, decoded, encoded
 from bitesize.storage.listing.folders import FolderTable
-from bitesize.storage.listing.index import OBJECTS_FILE, Index, load_folders, load_index, write_blocks
-from bitesize.storage.listing.reading import Blocks, FileBytes, MemoryBytes
+from bitesize.storage.listing.index import CURRENT, OBJECTS_FILE, Index, load_folders, load_index, write_blocks
+from bitesize.storage.listing.reading import Blocks, Content
 from bitesize.storage.listing.sorting import Runs
 from bitesize.storage.natural import folder_bytes, key_bytes
 
@@ -78,7 +77,7 @@ class ObjectList:
         runs = Runs(prefix, io.BytesIO())
         runs.add(entries)
         index, table = write_blocks(runs.sorted(), file)
-        self._set(root, prefix, index, MemoryBytes(file.getvalue(), f"the list of {root}/{prefix}"))
+        self._set(root, prefix, index, Content(f"the list of {root}/{prefix}", file.getvalue()))
         self.folder, self._table = "", table
         self.listed_at, self.made_new = time.time(), True
 
@@ -93,16 +92,15 @@ class ObjectList:
         """
         found = cls.__new__(cls)
         index = load_index(folder, head)
-        content = FileBytes(os.path.join(folder, OBJECTS_FILE))
-        weakref.finalize(found, content.close)
+        content = Content.open(os.path.join(folder, OBJECTS_FILE), os.path.join(os.path.dirname(folder), CURRENT))
         found._set(head["root"], head["prefix"], index, content)
         found.folder, found._head = folder, head
         found.listed_at, found.made_new, found.facts = head["listed_at"], made_new, head["facts"]
         return found
 
-    def _set(self, root: str, prefix: str, index: Index, content: MemoryBytes | FileBytes) -> None:
+    def _set(self, root: str, prefix: str, index: Index, content: Content) -> None:
         self.root, self.prefix = root, prefix
-        self._blocks, self._content = Blocks(index, content), content
+        self._blocks = Blocks(index, content)
         self._prefix = encoded(prefix)
         self._top = f"{root}/{prefix}"
 
@@ -130,7 +128,7 @@ class ObjectList:
     def nbytes(self) -> int:
         """Bytes of memory, with the most that is kept of the blocks."""
         table = self._table.memory if self._table is not None else 0
-        return self._blocks.memory + self._content.nbytes + table
+        return self._blocks.memory + table
 
     @property
     def folders(self) -> FolderTable:

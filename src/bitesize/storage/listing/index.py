@@ -20,6 +20,7 @@ from bitesize.storage.listing.blocks import OBJECTS, Record, encode_block, witho
 from bitesize.storage.listing.folders import FolderBuilder, FolderTable
 
 OBJECTS_FILE = "objects.bin"
+CURRENT = "current.json"  # names the current one of several lists
 _KEYS = 8 << 20  # most bytes of sort keys in memory
 _HOLLOW = 1_000_000  # numbers of empty objects that are recorded, at most
 _ARRAYS = ("offsets", "checks", "keys", "key_ends", "hollow")

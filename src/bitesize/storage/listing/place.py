@@ -14,6 +14,7 @@ import secrets
 import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,12 +22,12 @@ from typing import Any, BinaryIO
 import xxhash
 
 from bitesize.errors import BadFile
-from bitesize.storage.listing.index import OBJECTS_FILE, save_index, write_blocks
+from bitesize.storage.listing.index import CURRENT, OBJECTS_FILE, save_index, write_blocks
 from bitesize.storage.listing.sorting import Runs
 from bitesize.storage.locking import FolderLock
 
 _FORMAT, _SCHEMA = "bitesize object list", 1
-_CURRENT, _RUNS = "current.json", "runs.tmp"
+_RUNS = "runs.tmp"
 _LIST = "list-"  # start of the names of folders of lists
 _UNFLUSHED = 10_000  # objects; smaller lists are used for seconds, and one that a power failure has damaged is noticed
 _WAIT = 0.05  # seconds between two looks at a lock
@@ -61,10 +62,9 @@ class ListPlace:
             writable = os.access(self.path, os.W_OK)
         except OSError:
             writable = False
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if not writable:
-            self._temporary = tempfile.TemporaryDirectory(prefix="bitesize-list-", ignore_cleanup_errors=True)
-            self.path = Path(self._temporary.name)
+            self.path = Path(tempfile.mkdtemp(prefix="bitesize-list-"))
+            weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
             _log.warning("%s cannot be written: the list of %s is kept for this process only", chosen, address)
 
     @contextlib.contextmanager
@@ -89,7 +89,7 @@ class ListPlace:
         BadFile
             If it is damaged, or of another version.
         """
-        path = self.path / _CURRENT
+        path = self.path / CURRENT
         try:
             content = json.loads(path.read_bytes())
         except FileNotFoundError:
@@ -136,13 +136,13 @@ class ListPlace:
     def _name(self, head: dict[str, Any]) -> None:
         """Make a list the current one."""
         content = {"format": _FORMAT, "schema": _SCHEMA, "check": _check(head), "list": head}
-        temporary = self.path / f"{_CURRENT}.tmp"
+        temporary = self.path / f"{CURRENT}.tmp"
         with open(temporary, "wb") as file:
             file.write(json.dumps(content, indent=1).encode("ascii"))
             _flush(file)
         if head["objects"] > _UNFLUSHED:
             _flush_folder(self.path / head["folder"])
-        os.replace(temporary, self.path / _CURRENT)
+        os.replace(temporary, self.path / CURRENT)
         _flush_folder(self.path)
 
     def _remove_others(self) -> None:

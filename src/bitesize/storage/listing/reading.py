@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import threading
+import weakref
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Protocol
 
 import xxhash
 
@@ -17,57 +19,59 @@ from bitesize.storage.listing.index import Index
 from bitesize.storage.natural import key_bytes
 
 KEPT = 4 << 20  # bytes of blocks in memory
+_SMALL = 1 << 20  # a file of at most this many bytes is read whole
 
 
-class Bytes(Protocol):
-    """Bytes that are read by offset, from several threads."""
+class Content:
+    """Bytes that are read by offset, from several threads: those of a file that stays open also if it is removed, or in memory.
 
-    name: str
+    Parameters
+    ----------
+    name
+        Name for messages.
+    content
+        The bytes, or an open file.
+    named_by
+        File that names the list of these bytes the current one; empty if there is none.
+    """
+
+    def __init__(self, name: str, content: bytes | io.FileIO, named_by: str = "") -> None:
+        self.name, self._content, self._named_by = name, content, named_by
+        self.nbytes = len(content) if isinstance(content, bytes) else 0
+        self._lock = threading.Lock()
+        if not isinstance(content, bytes):
+            weakref.finalize(self, content.close)
+
+    @classmethod
+    def open(cls, path: str, named_by: str) -> Content:
+        """Return the bytes of a file; those of a small one are in memory."""
+        file = open(path, "rb", buffering=0)  # noqa: SIM115 - open as long as the list
+        if os.fstat(file.fileno()).st_size > _SMALL:
+            return cls(path, file, named_by)
+        with file:
+            return cls(path, file.read(), named_by)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return these bytes; fewer at the end."""
-        ...
-
-
-class MemoryBytes:
-    """Bytes in memory."""
-
-    def __init__(self, content: bytes, name: str) -> None:
-        self._content, self.name = content, name
-        self.nbytes = len(content)
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """Return these bytes."""
-        return self._content[offset : offset + size]
-
-
-class FileBytes:
-    """Bytes of a file that stays open, also if it is removed."""
-
-    nbytes = 0
-
-    def __init__(self, path: str) -> None:
-        self.name = path
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - open as long as the list
-        self._lock = threading.Lock()
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """Return these bytes."""
+        if isinstance(self._content, bytes):
+            return self._content[offset : offset + size]
         if hasattr(os, "pread"):
-            content = os.pread(self._file.fileno(), size, offset)
+            content = os.pread(self._content.fileno(), size, offset)
             if len(content) == size:
                 return content
         with self._lock:  # Windows has no pread; and a read may be interrupted
-            self._file.seek(offset)
+            self._content.seek(offset)
             pieces, left = [], size
-            while left and (piece := self._file.read(left)):
+            while left and (piece := self._content.read(left)):
                 pieces.append(piece)
                 left -= len(piece)
         return b"".join(pieces)
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def give_up(self) -> None:
+        """Remove the file that names the list, because these bytes are damaged, so that it is made again."""
+        if self._named_by:
+            with contextlib.suppress(OSError):
+                os.unlink(self._named_by)
 
 
 class Blocks:
@@ -81,7 +85,7 @@ class Blocks:
         The file of blocks.
     """
 
-    def __init__(self, index: Index, content: Bytes) -> None:
+    def __init__(self, index: Index, content: Content) -> None:
         self.index, self._content = index, content
         self._kept: OrderedDict[int, Block] = OrderedDict()
         self._kept_bytes, self._lock = 0, threading.Lock()
@@ -92,7 +96,7 @@ class Blocks:
     @property
     def memory(self) -> int:
         """Most bytes in memory."""
-        return self.index.memory + min(KEPT, int(self.index.offsets[-1]))
+        return self.index.memory + self._content.nbytes + min(KEPT, int(self.index.offsets[-1]))
 
     def block(self, number: int) -> Block:
         """Return a block.
@@ -110,7 +114,8 @@ class Blocks:
         start, end = int(self.index.offsets[number]), int(self.index.offsets[number + 1])
         raw = self._content.read_at(start, end - start)
         if xxhash.xxh3_64_intdigest(raw) != int(self.index.checks[number]):
-            raise BadFile(f'{self._content.name} is damaged; listing="new" lists the objects again')
+            self._content.give_up()
+            raise BadFile(f"{self._content.name} is damaged; it is made again when the data is opened again")
         block = Block(raw)
         with self._lock:
             if number not in self._kept:
