@@ -21,6 +21,7 @@ from bitesize.engine.fitting import STANDBY, auto_batch_size, fitted, grow_or_re
 from bitesize.engine.kept_rows import KeptRows, fits_beside, request_of
 from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryNeeds, MemoryPlan
 from bitesize.engine.order_choice import choose_order
+from bitesize.engine.read_ahead import RowsAhead, remote_need
 from bitesize.engine.ring import Ring
 from bitesize.engine.window.source import CachedSource
 from bitesize.errors import BadSetting
@@ -37,6 +38,8 @@ from bitesize.packed.row_cache import RowCache
 from bitesize.pipeline.caching import root_of
 from bitesize.pipeline.inference import Layout
 from bitesize.pipeline.pipeline import Pipeline
+from bitesize.pipeline.stages import sort_transforms
+from bitesize.pipeline.stored_rows import StoredRows, is_remote, keeps_stored, plan_stored
 from bitesize.scan.normalization import resolve_normalization
 from bitesize.sources.base import Source
 from bitesize.sources.protocol import ChunkStarts
@@ -79,13 +82,14 @@ class Inferred:
 
 @dataclass(frozen=True)
 class Resources:
-    """Memory of a loader: charges of its fixed parts, ring of slots, pool for decoding, rows that are kept in memory, and cache on disk."""
+    """Memory of a loader: charges of its fixed parts, ring of slots, pool for decoding, rows in memory, cache on disk, requests ahead."""
 
     charges: list[Charge]
     ring: Ring
     pool: Pool | None
     kept: KeptRows | None
     cache: RowCache | None
+    ahead: RowsAhead | None
 
 
 def resolve(
@@ -141,14 +145,25 @@ def infer(settings: Settings) -> Inferred:
         If transforms, layout or dtype do not fit the source.
     """
     source, budget = settings.source, settings.budget
+    stored = _stored_rows(settings)
+    if isinstance(stored, StoredRows):
+        source = stored
     cache = CachedSource(source, settings.chunks) if settings.chunks is not None else None
     transforms = resolve_normalization(source, settings.transforms, budget)
     pipeline = Pipeline(
-        cache or source, transforms, settings.layout, settings.dtype, settings.fast_decode, budget, settings.cache
+        cache or source, transforms, settings.layout, settings.dtype, settings.fast_decode, budget, settings.cache, stored
     )
     if pipeline.not_cached:
         _log.info("cache: nothing is kept: %s", pipeline.not_cached)
     return Inferred(settings, pipeline, cache)
+
+
+def _stored_rows(settings: Settings) -> StoredRows | str | None:
+    """Return the source with a cache of its rows as they are stored; why nothing is kept; or None for other caches, or none."""
+    if settings.cache is None or not keeps_stored(settings.source, settings.cache):
+        return None
+    kept = plan_stored(settings.source, sort_transforms(settings.transforms), settings.cache)
+    return kept if isinstance(kept, str) else StoredRows(settings.source, kept, settings.cache.size != 0)
 
 
 def plan(inferred: Inferred) -> MemoryPlan:
@@ -163,6 +178,7 @@ def plan(inferred: Inferred) -> MemoryPlan:
     """
     settings, pipeline, budget = inferred.settings, inferred.pipeline, inferred.settings.budget
     working = settings.threads or processor_share()
+    remote = None if inferred.cache is not None else remote_need(settings.source)
     needs = MemoryNeeds(
         pipeline,
         settings.order,
@@ -171,6 +187,7 @@ def plan(inferred: Inferred) -> MemoryPlan:
         working=working,
         limit=available(working),
         overhead=measure_overhead(budget.in_use),
+        ahead=remote.request(budget.free) if remote is not None else None,
     )
     batching = Batching(settings.order, _batch_size(settings, needs), settings.last, settings.shard)
     if pipeline.stages.mixes:
@@ -210,18 +227,24 @@ def allocate(memory_plan: MemoryPlan, settings: Settings) -> Resources:
     kept = KeptRows(needs.pipeline.source, keepable, budget, first=rows) if keepable.nbytes else None
     if kept is not None and needs.kept is not None:
         kept.keep()
-    return Resources(charges, ring, pool, kept, _open_cache(memory_plan, settings))
+    cache = _open_cache(memory_plan, settings)
+    ahead = None
+    if needs.ahead is not None:
+        ahead = RowsAhead(settings.source, memory_plan.batching, needs.ahead.nbytes, needs.pipeline.stored)
+    return Resources(charges, ring, pool, kept, cache, ahead)
 
 
 def _open_cache(memory_plan: MemoryPlan, settings: Settings) -> RowCache | None:
     """Open the cache of a pipeline, whose index is charged."""
-    cached, cache = memory_plan.needs.pipeline.cached, settings.cache
+    pipeline, cache = memory_plan.needs.pipeline, settings.cache
+    cached = pipeline.cached or pipeline.stored
     if cached is None or cache is None or not cached.keeps:
         return None
     key, about = cached.plan.key(settings.source, settings.fast_decode, settings.layout)
     folder = CacheFolder(cache.path, cache.limit, key, about)
     rows = RowCache(
-        folder, cached.plan.fields, len(root_of(settings.source)), cached.plan.row_nbytes * len(settings.source), memory_plan.needs.working
+        folder, cached.plan.fields, len(root_of(settings.source)), cached.plan.row_nbytes * len(settings.source), memory_plan.needs.working,
+        always=is_remote(settings.source),
     )  # fmt: skip
     cached.attach(rows)
     return rows

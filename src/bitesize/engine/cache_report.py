@@ -11,6 +11,7 @@ from bitesize.packed.cache_folder import LEAST
 from bitesize.packed.row_cache import RowCache
 from bitesize.pipeline.cached_rendering import CachedRenderer
 from bitesize.pipeline.pipeline import Pipeline
+from bitesize.pipeline.stored_rows import StoredRows
 
 # If a cache of decoded images serves a smaller share of the reads, the plan names the settings that change it.
 _USABLE = 0.95
@@ -27,12 +28,13 @@ def cache_facts(pipeline: Pipeline, rows: RowCache | None) -> dict[str, Any] | N
     """
     if pipeline.not_cached:
         return {"kept": "", "reason": pipeline.not_cached}
-    if pipeline.cached is None:
+    kept = pipeline.cached or pipeline.stored
+    if kept is None:
         return None
-    plan, count = pipeline.cached.plan, len(pipeline.source)
+    plan, count = kept.plan, len(pipeline.source)
     if rows is None:
         return {"kept": "", "reason": f"{plan.not_kept or 'its size is 0'}; values are those of {plan.describe()}"}
-    numbers = pipeline.cached.numbers(np.arange(count, dtype=np.int64))
+    numbers = kept.numbers(np.arange(count, dtype=np.int64))
     return {
         "kept": plan.describe(),
         "reason": rows.folder.reason,
@@ -46,7 +48,7 @@ def cache_facts(pipeline: Pipeline, rows: RowCache | None) -> dict[str, Any] | N
     }
 
 
-def cache_lines(facts: dict[str, Any] | None, cached: CachedRenderer | None) -> tuple[str, ...]:
+def cache_lines(facts: dict[str, Any] | None, cached: CachedRenderer | StoredRows | None) -> tuple[str, ...]:
     """Return sentences about a cache: what it holds, how many bytes, and which epochs gain."""
     if facts is None:
         return ()
@@ -64,7 +66,8 @@ def cache_lines(facts: dict[str, Any] | None, cached: CachedRenderer | None) -> 
     )
     complete = there >= share * facts["rows"] * 0.99
     which = "Every epoch reads from it" if complete else "They are added while epochs run; later epochs read from it"
-    others = "" if share >= 1 else f" and decode{'s' if complete else ''} the other {1 - share:.0%} of the rows"
+    again = "read" if cached is not None and cached.plan.form == "stored" else "decode"
+    others = "" if share >= 1 else f" and {again}{'s' if complete else ''} the other {1 - share:.0%} of the rows"
     lines = [f"Cache in {facts['folder']}: {facts['kept']}, {fits}; {counted(there, 'row')} there now. {which}{others}."]
     if facts["reason"]:
         lines.append(f"The cache is only read: {facts['reason']}.")

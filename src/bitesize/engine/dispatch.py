@@ -15,6 +15,7 @@ import numpy as np
 
 from bitesize.engine.batching import Batching, BatchRows
 from bitesize.engine.filling import Filler
+from bitesize.engine.read_ahead import RowsAhead
 from bitesize.engine.ring import Ring, Slot
 from bitesize.engine.stream import BatchStream, Bite, LoadTask, PendingBatch
 from bitesize.engine.window.buffers import BufferPool
@@ -41,6 +42,8 @@ class Dispatcher:
         Makes the random numbers of a batch, and runs functions of whole batches.
     buffers
         Memory for chunks, for an order with windows.
+    ahead
+        Requests rows from object stores before they are needed.
 
     Attributes
     ----------
@@ -51,12 +54,14 @@ class Dispatcher:
     """
 
     def __init__(
-        self, source: Source, batching: Batching, bite_rows: int, ring: Ring, filler: Filler, buffers: BufferPool | None
-    ) -> None:
+        self, source: Source, batching: Batching, bite_rows: int, ring: Ring, filler: Filler, buffers: BufferPool | None,
+        ahead: RowsAhead | None = None,
+    ) -> None:  # fmt: skip
         self.stream: BatchStream | None = None
         self.stopping = False
         self._source, self._batching, self._bite_rows = source, batching, bite_rows
-        self._ring, self._filler, self._buffers = ring, filler, buffers
+        self._ring, self._filler, self._buffers, self._ahead = ring, filler, buffers, ahead
+        self._ahead_of: BatchStream | None = None
         self._lock = threading.Lock()
         self._loads: deque[LoadTask] = deque()
         self._current: PendingBatch | None = None
@@ -104,6 +109,8 @@ class Dispatcher:
             self._return_slot(self._current)
             self._current = None
         self._ring.close()
+        if self._ahead is not None:
+            self._ahead.close()
         if self._buffers is not None:
             self._buffers.close()
 
@@ -128,6 +135,8 @@ class Dispatcher:
                         batch.dispatched = min(start + self._bite_rows, batch.step.rows.size)
                         if batch.stream.cache is not None:
                             batch.stream.cache.enter()
+                        if self._ahead is not None:
+                            self._ahead.advance((batch.step.epoch, batch.step.position), start)
                         return Bite(batch, start, batch.dispatched)
                     rest, batch.dispatched = batch.step.rows.size - batch.dispatched, batch.step.rows.size
                     self.finish(batch, rest, scratch)
@@ -152,6 +161,9 @@ class Dispatcher:
             self._started.get()
             return None
         epoch, position = stream.next_to_fill
+        if self._ahead is not None and stream is not self._ahead_of:
+            self._ahead_of = stream
+            self._ahead.start((epoch, position))
         stream.next_to_fill = self._batching.after(epoch, position)
         batch = PendingBatch(stream, None, None, np.empty(0, np.bool_), ())  # type: ignore[arg-type]
         try:
@@ -188,6 +200,8 @@ class Dispatcher:
             if batch.unfinished > 0:
                 return
         self._filler.finish(batch, scratch)
+        if self._ahead is not None and batch.stream is self._ahead_of:
+            self._ahead.finished((batch.step.epoch, batch.step.position))
         with stream.lock:
             if not stream.canceled:
                 batch.token = batch.slot.filled(self._ring.free)

@@ -130,7 +130,9 @@ class LoaderDriver:
         current = self._memory_plan.with_kept(self._memory_plan.keepable if kept is not None and kept.keeps else None)
         plan = make_plan(current, self.budget, self._resources.pool)
         facts = cache_facts(self.pipeline, self._resources.cache)
-        return replace(plan, cache=facts, hints=(*cache_lines(facts, self.pipeline.cached), *plan.hints))
+        return replace(
+            plan, cache=facts, hints=(*cache_lines(facts, self.pipeline.cached or self.pipeline.stored), *plan.hints)
+        )
 
     @property
     def least(self) -> int:
@@ -236,11 +238,14 @@ class LoaderDriver:
         ring, pool, pipeline = self._resources.ring, self._resources.pool, self.pipeline
         fields = pipeline.scratch_fields(self.batching.rows_of_rank)
         scratches = [Scratch(fields, pipeline.decodes, pipeline.kernel_values, pool) for _ in range(self.threads)]
-        self.stats.watch([scratch.clock for scratch in scratches], usable_cpus(), self.source.spec, self.spec)
+        stored = pipeline.stored
+        hits = int if stored is None else lambda: stored.hits
+        self.stats.watch([scratch.clock for scratch in scratches], usable_cpus(), self.source.spec, self.spec, hits)
         self._buffers = BufferPool(self._memory_plan.needs.window) if self._cache is not None else None
         reader = self._resources.kept or pipeline.source
         scaler = ThreadScaler(self._working, self.threads)
-        engine = Engine(pipeline, reader, self.batching, self.bad_rows, ring, scratches, pool, scaler, self._buffers)
+        ahead = self._resources.ahead
+        engine = Engine(pipeline, reader, self.batching, self.bad_rows, ring, scratches, pool, scaler, self._buffers, ahead)
         older, self._finalizer = self._finalizer, weakref.finalize(self, _drop, self._resources, engine)
         older.detach()
         return engine

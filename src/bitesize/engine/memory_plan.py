@@ -40,7 +40,7 @@ class MemoryNeeds:
     ``normalized`` is the size in bytes of what an output computes from one batch in the memory of this process.
     Of ``threads``, the first ``working`` start at once; others wait. ``limit`` is the tightest limit of this process, apart from the
     budget, and ``overhead`` the memory that the process uses outside the budget. ``kept`` is the request for keeping all rows in
-    memory, if they are kept.
+    memory, if they are kept; ``ahead`` that for requests to object stores before rows are needed.
     """
 
     pipeline: Pipeline
@@ -53,6 +53,7 @@ class MemoryNeeds:
     window: int = 0
     normalized: int = 0
     kept: MemoryRequest | None = None
+    ahead: MemoryRequest | None = None
 
     def requests(self, rows: int) -> list[MemoryRequest]:
         """Return the requests of all parts except the pool for decoding, for batches of ``rows`` rows per rank."""
@@ -67,9 +68,12 @@ class MemoryNeeds:
             MemoryRequest("index", source.nbytes, "loader", f"names and labels of {counted(len(source), 'row')}"),
             order_request(self.order, rows),
         ]
-        if pipeline.cached is not None:
+        kept = pipeline.cached or pipeline.stored
+        if kept is not None:
             detail = f"where each of {counted(len(source), 'row')} lies on disk"
-            requests.append(MemoryRequest("cache index", pipeline.cached.nbytes, "loader", detail))
+            requests.append(MemoryRequest("cache index", kept.cache_nbytes, "loader", detail))
+        if self.ahead is not None:
+            requests.append(self.ahead)
         if windows is not None:
             held = min(windows.window_rows * windows.streams, len(source))
             requests.append(

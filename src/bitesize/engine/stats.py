@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bitesize.engine.latency import Latencies
 from bitesize.pipeline.clock import Clock, values_of
 from bitesize.spec import Field
+from bitesize.storage.limiter import LIMITER, RequestCounts
 
 # If the consumer waits for less than this share of the time, loading keeps up.
 _KEEPS_UP = 0.05
@@ -20,6 +21,7 @@ _HELD_UP = 0.3
 _OVERHEAD = 0.3
 _ADVICE = {
     "disk": "try more threads; the second epoch is faster if the data fits the system's page cache",
+    "requests": 'cache="auto" keeps rows on disk for later epochs and runs; a server nearer to this machine, or fewer and larger objects, help the first epoch',
     "read and cast": "smaller rows (uint8 instead of float64) are read faster",
     "decode": "images decode fastest if they are stored at the size at which they are used",
     "kernel": "a smaller output, or uint8 instead of float32, needs less computation",
@@ -60,12 +62,16 @@ class Stats:
     _stored: int = 0
     _drawn: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _requests_before: RequestCounts = field(default_factory=LIMITER.snapshot, repr=False)
+    _hits: Callable[[], int] = field(default=int, repr=False)
+    _hits_before: int = 0
 
     def watch(
-        self, clocks: list[Clock], processors: int, stored: Mapping[str, Any] | None = None, drawn: Mapping[str, Field] | None = None
+        self, clocks: list[Clock], processors: int, stored: Mapping[str, Any] | None = None, drawn: Mapping[str, Field] | None = None,
+        hits: Callable[[], int] = int,
     ) -> None:  # fmt: skip
-        """Set the clocks of a loader's threads, and the fields of a row as stored and in a batch."""
-        self._clocks, self.processors = clocks, processors
+        """Set the clocks of a loader's threads, the fields of a row as stored and in a batch, and what counts rows of a cache of stored rows."""
+        self._clocks, self.processors, self._hits = clocks, processors, hits
         self._stored = sum(what.nbytes for what in (stored or {}).values() if isinstance(what, Field))
         self._drawn = sum(field.nbytes for field in (drawn or {}).values())
         self._before = [values_of(Clock())] * len(clocks)
@@ -76,6 +82,7 @@ class Stats:
             self.rows, self.batches, self.waited, self.held, self.started, self.ended = 0, 0, 0.0, 0.0, 0.0, 0.0
             self._waits = Latencies()
             self._before = [values_of(clock) for clock in self._clocks]
+            self._requests_before, self._hits_before = LIMITER.snapshot(), self._hits()
 
     def count(self, rows: int, waited: float, held: float = 0.0) -> None:
         """Count one batch, the seconds waited for it, and the seconds before in which the caller held every other batch."""
@@ -119,7 +126,12 @@ class Stats:
     @property
     def cache_hits(self) -> int:
         """Number of rows that were read from a cache on disk."""
-        return int(self._sum()["cached_rows"])
+        return int(self._sum()["cached_rows"]) + self._hits() - self._hits_before
+
+    @property
+    def requests(self) -> RequestCounts:
+        """Requests of this process to object stores and web servers: how many, their bytes, their time, tries that were repeated."""
+        return LIMITER.snapshot().minus(self._requests_before)
 
     @property
     def bytes_read(self) -> int:
@@ -187,6 +199,9 @@ class Stats:
             )
         working = {name: seconds for name, seconds in self.seconds.items() if name != "waiting for the consumer"}
         name, most = max(working.items(), key=lambda item: item[1])
+        requests = self.requests
+        if name == "disk" and requests.requests:
+            return f"request-bound: waiting for servers takes {most / total['busy']:.0%} of the threads' time ({requests.describe()}): {_ADVICE['requests']}"
         bound = {"read and cast": "memory", "your function": "function"}.get(name, name)
         where = f"{bound}-bound: {name} takes {most / total['busy']:.0%} of the threads' time ({self._scaling(total)})"
         if name not in ("disk", "your function", "Python") and self.threads < self.processors:

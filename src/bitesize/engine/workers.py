@@ -20,6 +20,7 @@ from bitesize.engine.batching import Batching
 from bitesize.engine.dispatch import Dispatcher
 from bitesize.engine.filling import Filler
 from bitesize.engine.holding import Holder, Wait
+from bitesize.engine.read_ahead import RowsAhead
 from bitesize.engine.ring import Ring
 from bitesize.engine.stream import BatchStream, LoadTask, PendingBatch
 from bitesize.engine.window.buffers import BufferPool
@@ -47,13 +48,14 @@ class Engine:
         pool: Pool | None,
         scaler: ThreadScaler,
         buffers: BufferPool | None,
+        ahead: RowsAhead | None,
     ):
         self.ring = ring
         self.pool = pool
         self.scaler = scaler
         self._reader, self._batching = reader, batching
         self._filler = Filler(pipeline, batching, policy)
-        self._dispatcher = Dispatcher(pipeline.source, batching, pipeline.bite, ring, self._filler, buffers)
+        self._dispatcher = Dispatcher(pipeline.source, batching, pipeline.bite, ring, self._filler, buffers, ahead)
         self._died: BaseException | None = None
         self._pid = os.getpid()
         self._hiring = threading.Lock()

@@ -275,7 +275,12 @@ class _Scan:
 
 
 def is_own_folder(path: bytes) -> bool:
-    """Return whether a folder was written by bitesize: a training run or a packed store, which is not data of the folder around it."""
+    """Return whether a folder was written by bitesize: a training run or a packed store, which is not data of the folder around it.
+
+    Folders at addresses that are not listed are not asked for: that would be some requests for each.
+    """
+    if is_url(path) and not remote.is_listed(os.fsdecode(path)):
+        return False
     return is_run_folder(path) or is_store(path) or is_unfinished(path)
 
 

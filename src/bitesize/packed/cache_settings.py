@@ -12,7 +12,7 @@ from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
 from bitesize.memory.sizes import parse_size
 
-Kind = Literal["exact", "pixels"]
+Kind = Literal["exact", "pixels", "bytes"]
 # Largest share of the free space of a disk that a cache of automatic size takes.
 _SHARE = 2
 
@@ -33,7 +33,8 @@ class Cache:
         of the space that is free. If the data needs more, a fixed part of the rows is kept. With 0, nothing is kept, but ``kind`` and
         ``max_side`` apply.
     kind
-        ``"exact"``: batches have the same values as without a cache, bit for bit. ``"pixels"``: images are kept in their own dtype after the
+        ``"exact"``: batches have the same values as without a cache, bit for bit; of data at addresses, rows as they are stored are
+        kept, so that each is requested once. ``"bytes"``: the same for all data. ``"pixels"``: images are kept in their own dtype after the
         deterministic geometry, which rounds resized 8-bit images to whole levels; a quarter of the bytes of float32. The rounding applies
         to all rows, also to those that are not in the cache.
     max_side
@@ -62,8 +63,8 @@ class Cache:
             raise BadSetting(f"Cache: folder must be a path, not {self.folder!r}")
         if isinstance(self.size, bool) or self.size not in ("auto", 0):
             object.__setattr__(self, "size", parse_size(self.size))
-        if self.kind not in ("exact", "pixels"):
-            raise BadSetting(f'Cache: kind must be "exact" or "pixels", not {self.kind!r}')
+        if self.kind not in ("exact", "pixels", "bytes"):
+            raise BadSetting(f'Cache: kind must be "exact", "pixels" or "bytes", not {self.kind!r}')
         if self.max_side is not None and not is_whole(self.max_side, 1, 65_535):
             raise BadSetting(f"Cache: max_side must be a whole number of 1 to 65535 pixels, not {self.max_side!r}")
 

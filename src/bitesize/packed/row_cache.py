@@ -95,11 +95,13 @@ class RowCache:
         Estimated bytes of all rows on disk. If they do not fit the limit of the folder, a fixed part is kept, chosen by a hash of the row number.
     writers
         Number of threads that may add rows at the same time.
+    always
+        Whether threads always add rows: if reading a row again costs more than writing it.
     """
 
     def __init__(
-        self, folder: CacheFolder, fields: Mapping[str, ShardField], rows: int, need: int = 0, writers: int = 2
-    ) -> None:
+        self, folder: CacheFolder, fields: Mapping[str, ShardField], rows: int, need: int = 0, writers: int = 2, *, always: bool = False
+    ) -> None:  # fmt: skip
         self.fields, self.folder = dict(fields), folder
         self.share = chosen_share(folder.room(), need)
         self._shard_of = np.full(rows, -1, np.int32)
@@ -112,7 +114,7 @@ class RowCache:
         self._filling = [_Filling() for _ in range(min(writers, _MOST_WRITERS))]
         self._sealer: ThreadPoolExecutor | None = None
         self._process = os.getpid()
-        self._rest = _REST
+        self._rest, self._rest_later = (0.0, 0.0) if always else (_REST, min(_REST, _REST_LATER))
         self._full = False  # whether there was no room for another shard since the epoch began
         if folder.reason:
             _log.warning("cache: %s: rows are only read from it", folder.reason)
@@ -331,7 +333,7 @@ class RowCache:
 
     def end_epoch(self) -> None:
         """Seal the shards that are being filled, so that the next epoch reads their rows. Does not wait."""
-        self._rest = min(_REST, _REST_LATER)
+        self._rest = self._rest_later
         for filling in self._filling:
             with filling.lock:
                 self._seal(filling)

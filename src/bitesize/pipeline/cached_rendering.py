@@ -88,7 +88,7 @@ class CachedRenderer:
         return self._after.kernel_values
 
     @property
-    def nbytes(self) -> int:
+    def cache_nbytes(self) -> int:
         """Bytes of memory for the index of the rows in the cache."""
         if not self.keeps:
             return 0

@@ -34,7 +34,7 @@ _SAMPLED = 24
 STATE = "cache state"
 FROM_JPEG = 128
 
-Form = Literal["batch", "resized", "decoded"]
+Form = Literal["batch", "resized", "decoded", "stored"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class CachePlan:
     Attributes
     ----------
     form
-        ``"batch"``: rows of a batch; ``"resized"``: after the deterministic geometry; ``"decoded"``: decoded images.
+        ``"batch"``: rows of a batch; ``"resized"``: after the deterministic geometry; ``"decoded"``: decoded images;
+        ``"stored"``: as stored, before decoding.
     before, after
         Transforms that are applied before rows are kept, and after.
     spec
@@ -103,21 +104,27 @@ class CachePlan:
             "decoded": {name: repr(field) for name, field in root.spec.items() if isinstance(field, Encoded)},
             "max_side": self.max_side,
             # Decoded images keep their full size: a reduced one is never stored.
-            "fast_decode": fast_decode and (self.form != "decoded" or self.max_side is not None),
-            "versions": {
+            "fast_decode": fast_decode and self.form != "stored" and (self.form != "decoded" or self.max_side is not None),
+        }
+        if self.form != "stored":  # before anything is decoded
+            about["versions"] = {
                 "kernels": _KERNELS,
                 "simplejpeg": simplejpeg.__version__,
                 "pillow": PIL.__version__,
                 "machine": platform.machine(),
-            },
-        }
+            }
         text = json.dumps(about, sort_keys=True)
         return xxhash.xxh3_128_hexdigest(text.encode()), about
 
     def describe(self) -> str:
         """Return what is kept, as text."""
         image = next(iter(self.spec.values()))
-        kept = {"batch": "rows as in a batch", "resized": "resized images", "decoded": "decoded images"}[self.form]
+        kept = {
+            "batch": "rows as in a batch",
+            "resized": "resized images",
+            "decoded": "decoded images",
+            "stored": "rows as they are stored",
+        }[self.form]
         shape = f" {image}" if isinstance(image, Field) else ""
         reduced = f" (of images that are first reduced to {self.max_side} pixels)" if self.max_side else ""
         return f"{kept}{shape}{reduced}"
@@ -153,7 +160,7 @@ def _not_kept(source: Source) -> str:
         return (
             "its rows have no files whose changes could be noticed, or are pixels already (bitesize pack decodes data once)"
         )
-    if unread := _unread_fields(source):
+    if unread := unread_fields(source):
         return f"{type(source).__name__} does not define read_other_fields, which would read {', '.join(unread)}"
     return ""
 
@@ -187,7 +194,7 @@ def _plan(
     return _of_decoded(source, stages, stored, encoded, cache.max_side)
 
 
-def _unread_fields(source: Source) -> list[str]:
+def unread_fields(source: Source) -> list[str]:
     """Return fields other than encoded ones that `read_other_fields` of a source does not read."""
     if type(source).read_other_fields is not RowContract.read_other_fields:
         return []

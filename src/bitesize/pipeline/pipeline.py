@@ -24,6 +24,7 @@ from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.rendering import RowRenderer, bite_rows
 from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.stages import sort_transforms
+from bitesize.pipeline.stored_rows import StoredRows
 from bitesize.pipeline.trial import describe_row, trial_row
 from bitesize.pipeline.user_functions import UserFunctions
 from bitesize.pipeline.value_ranges import check_ranges
@@ -65,6 +66,8 @@ class Pipeline:
         Number of rows that one thread reads and renders at once.
     cached : CachedRenderer or None
         Renderer with a cache on disk.
+    stored : StoredRows or None
+        The source, if a cache on disk keeps its rows as they are stored.
     not_cached : str
         Why a cache would hold nothing, if one was asked for.
 
@@ -83,18 +86,20 @@ class Pipeline:
         fast_decode: bool,
         budget: Budget,
         cache: Cache | None = None,
+        stored: StoredRows | str | None = None,
     ) -> None:
         self.source = source
+        self.stored = stored if isinstance(stored, StoredRows) else None
         self.stages = sort_transforms(transforms)
         self.transforms = tuple(transforms)
         self.layout = layout
         self._image, self._label = source.primary, source.label_name or "y"
         rendered = rendered_fields(source, self.stages, layout, dtype)
         check_ranges(source, self.transforms, budget)
-        kept = None if cache is None else plan_cache(source, self.stages, rendered, cache)
+        kept = None if cache is None or stored is not None else plan_cache(source, self.stages, rendered, cache)
         max_side = kept.max_side if isinstance(kept, CachePlan) else None
         self._renderer = RowRenderer(source, self.stages, rendered, layout, fast_decode, max_side=max_side)
-        self.not_cached = kept if isinstance(kept, str) else ""
+        self.not_cached = kept if isinstance(kept, str) else stored if isinstance(stored, str) else ""
         self.cached = (
             CachedRenderer(
                 source,

@@ -8,7 +8,7 @@ from typing import Any
 from bitesize.decode.header import START_NBYTES, sniff
 from bitesize.errors import BadFile, BadSetting, UnsupportedFile
 from bitesize.memory.sizes import format_size
-from bitesize.storage import paths
+from bitesize.storage.url import is_url
 
 # Longer texts are not paths of any system; of what is longer than a name may be, messages show the beginning.
 _LONGEST_PATH, _LONGEST_NAME, _SHOWN = 4096, 255, 80
@@ -43,7 +43,11 @@ def refuse_contents(data: Any, way: str) -> None:
         If the data is file contents. The message does not contain the bytes.
     """
     contents = data[0] if isinstance(data, list | tuple) and data else data
-    if not isinstance(contents, bytes | bytearray) or paths.exists(bytes(contents[:_LONGEST_PATH])):
+    if (
+        not isinstance(contents, bytes | bytearray)
+        or is_url(bytes(contents[:_LONGEST_PATH]))
+        or os.path.exists(bytes(contents[:_LONGEST_PATH]))
+    ):
         return
     start = bytes(contents[:START_NBYTES])
     try:

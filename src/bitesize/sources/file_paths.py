@@ -11,7 +11,8 @@ from bitesize.errors import BadSetting, NotFound
 from bitesize.files.names import Names, names_of
 from bitesize.sources.choices import Choice
 from bitesize.sources.lost_files import hint
-from bitesize.storage import paths
+from bitesize.storage import paths, remote
+from bitesize.storage.url import is_url
 
 # Usual names of folders of files next to a table.
 _FOLDERS = ("images", "imgs", "img", "image", "photos", "pictures", "files", "data", "train", "jpg", "png")
@@ -36,12 +37,12 @@ class ExistingFiles(NamedTuple):
     choices: tuple[Choice, ...]
 
 
-def files_of(paths: Sequence[str], roots: Sequence[str], table: str) -> Names:
+def files_of(files: Sequence[str], roots: Sequence[str], table: str) -> Names:
     """Return the files that a table names; see `find_files`."""
-    return find_files(paths, roots, table).names
+    return find_files(files, roots, table).names
 
 
-def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> ExistingFiles:
+def find_files(files: Sequence[str], roots: Sequence[str], table: str) -> ExistingFiles:
     """Return the files that a table names, relative to one of several folders.
 
     A missing file is searched in folders with usual names below them, with ``/`` for a backslash, and as the only file
@@ -49,7 +50,7 @@ def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> Existi
 
     Parameters
     ----------
-    paths
+    files
         Paths as written in the table.
     roots
         Folders, in search order.
@@ -63,9 +64,10 @@ def find_files(paths: Sequence[str], roots: Sequence[str], table: str) -> Existi
     BadSetting
         If several files match.
     """
+    paths.know_files(filter(is_url, files))
     finder = Finder(roots, table)
     existing, missing = [], []
-    for name in paths:
+    for name in files:
         path = finder.find(name)
         if path is None:
             missing.append(name)
@@ -90,6 +92,8 @@ class Finder:
 
     def __init__(self, roots: Sequence[str], table: str) -> None:
         self._roots = list(dict.fromkeys(roots))
+        for root in self._roots:
+            paths.know_folder(root)
         stem = os.path.splitext(paths.basename(table))[0]
         own = [f"{stem}{end}" for end in ("", "_images", "_imgs", "_files")]
         self._own = [path for root in self._roots for name in own if paths.isdir(path := paths.join(root, name))]
@@ -114,6 +118,8 @@ class Finder:
         """
         if not name.strip():
             return None
+        if is_url(name) and not remote.is_listed(name):  # each other place would be a request
+            return name if paths.isfile(name) else None
         found = self._in(self._roots, name)
         if found is not None:
             return found

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadFile, BadSetting, first_few
 from bitesize.lazy.array import LazyArray
+from bitesize.sources.addresses import check_used, prepare
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.features import StackedFields
@@ -26,6 +27,8 @@ from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded, Field, Mode
 from bitesize.storage import paths
+from bitesize.storage.remote import listing, summary
+from bitesize.storage.url import is_url
 
 # Whole numbers with more different values than this are targets of a regression, not classes.
 _MOST_NAMED = 100_000
@@ -47,6 +50,7 @@ def open(  # noqa: A001 - reads as bs.open
     weights: str | None = None,
     tag_delimiter: str | None = None,
     file_is_row: bool | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Source:
     """Open data as a `Source` without loading it: files of one row each are only listed, not opened.
 
@@ -60,6 +64,7 @@ def open(  # noqa: A001 - reads as bs.open
         - a folder with one subfolder per class (``cat/*.jpg dog/*.jpg``, or `.npy` files), a flat folder, or one of the layouts
           of COCO, YOLO, Pascal VOC, Kaggle, Hugging Face, Hive;
         - ``{"cat": folder, "dog": folder}``, lists of files instead of folders, or arrays ``{"x": x, "y": y}``;
+        - an address such as ``"s3://bucket/photos/"`` or ``"https://host/x.npy"`` wherever a path is expected, in lists and tables too;
         - a list of paths, of pairs (path, label) or (label, path), a glob such as ``"photos/**/*.jpg"``, or one image file;
         - files of many rows: a large `.npy`, `.npz`, HDF5, Parquet, tar or CSV file, a Zarr folder, or several of them: ``bitesize
           formats`` lists all formats, and the packages they need; ``"scans.h5::group/images"`` opens a part of a file;
@@ -92,6 +97,9 @@ def open(  # noqa: A001 - reads as bs.open
     file_is_row
         For `.npy`, HDF5 and `.npz` files: whether each file is one row, or holds many rows along its first axis. None: the
         usual meaning of the format, reported in `Source.choices`.
+    storage_options
+        For data at addresses, settings of its storage, for this process: credentials, ``endpoint``, ``region``, ``skip_signature=True`` for
+        anonymous access, ``request_payer=True``. None: environment variables, profiles and roles of the machine.
 
     Returns
     -------
@@ -115,7 +123,7 @@ def open(  # noqa: A001 - reads as bs.open
     >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
-    options = OpenOptions(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row)
+    options = OpenOptions(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options)
     return _opened_source(data, options) if isinstance(data, Source) else _open_data(data, options)
 
 
@@ -123,20 +131,32 @@ def _opened_source(source: Source, options: OpenOptions) -> Source:
     """Return a source unchanged, which was opened with its own options."""
     if options.labels is not None or options.fields is not None or options.split is not None:
         raise BadSetting("a Source already has labels, fields and a split")
+    if options.storage_options is not None:
+        raise BadSetting("storage_options= is for data at addresses, but a Source is already open")
     return source
 
 
 def _open_data(data: Any, options: OpenOptions) -> Source:
+    """Open data by the rules, and note the folders that were listed for it."""
+    with listing() as lists:
+        source = _open_by_rules(data, options)
+        source.choices = (*source.choices, *(Choice(summary(found), "") for found in lists))
+    return source
+
+
+def _open_by_rules(data: Any, options: OpenOptions) -> Source:
     """Open data by the rules, and note decisions that the rules left open: labels, sample weights and inputs."""
     refuse_contents(data, ", or an array of its pixels, numpy.asarray(PIL.Image.open(io.BytesIO(data)))[None]")
     plain, labels = plain_data(data), options.labels
     if isinstance(labels, os.PathLike):
         labels = os.fspath(labels)
+    prepare(plain, options)
     if isinstance(labels, str) and labels.lower().endswith(".npy") and paths.isfile(labels):
         labels = _labels_file(labels)
     labels, choices = plain_labels(labels, data)
     options = replace(options, labels=labels)
     source = _say_labels(_open(plain, options), options)
+    check_used(source, plain, options)
     return with_choices(_say_inputs(_check_used(source, options), options), *choices)
 
 
@@ -178,9 +198,13 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
 
 
 def _labels_file(path: str) -> NDArray[Any]:
-    """Read labels from a `.npy` file; masks stay on disk until they are read."""
+    """Read labels from a `.npy` file; masks on the disk stay there until they are read."""
     try:
-        labels: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if is_url(path):
+            with paths.open(path) as file:
+                labels: NDArray[Any] = np.load(file, allow_pickle=False)
+        else:
+            labels = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise BadFile(f"labels={path!r} cannot be read: {error}") from error
     return labels
@@ -307,14 +331,15 @@ def open_splits(data: Data, labels: Any = None, **settings: Any) -> tuple[dict[s
     """
     parts: dict[str, Source] = {}
     damaged: dict[str, BadFile] = {}
-    try:
-        parts["data"] = open_to_train(data, labels, **settings)
-    except BadFile as error:
-        damaged["data"] = error
-    except SplitRequired as error:
-        for part in error.splits:
-            try:
-                parts[part] = open_to_train(data, labels, part, **settings)
-            except BadFile as bad:
-                damaged[part] = bad
+    with listing():  # once for all splits
+        try:
+            parts["data"] = open_to_train(data, labels, **settings)
+        except BadFile as error:
+            damaged["data"] = error
+        except SplitRequired as error:
+            for part in error.splits:
+                try:
+                    parts[part] = open_to_train(data, labels, part, **settings)
+                except BadFile as bad:
+                    damaged[part] = bad
     return parts, damaged

@@ -34,6 +34,8 @@ class OpenOptions:
         What separates several labels in one cell of text, such as ``" "`` or ``"|"``; None for one label per row.
     file_is_row
         Whether each file is one row, for kinds of files that may hold one row or many; None where the source is to find out.
+    storage_options
+        Settings of the storage of data at addresses, such as credentials; None for those of the environment.
 
     Examples
     --------
@@ -51,6 +53,7 @@ class OpenOptions:
     weights: str | None = None
     tag_delimiter: str | None = None
     file_is_row: bool | None = None
+    storage_options: Mapping[str, Any] | None = None
 
 
 class RowFiles(NamedTuple):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,6 +17,7 @@ import numpy as np
 from bitesize.errors import BadSetting, NotFound
 from bitesize.files.scan import matching
 from bitesize.lazy.array import LazyArray
+from bitesize.sources.addresses import near
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.contents import shown
 from bitesize.sources.layouts import annotated_folders, folders, mappings, object_labels, objects, pairs
@@ -33,8 +35,13 @@ from bitesize.sources.registry import match_object
 from bitesize.sources.splits import choose_files
 from bitesize.sources.table import Table, labeled_files
 from bitesize.storage import paths
+from bitesize.storage.url import is_url
 
 Given = Literal["folder", "path", "list", "mapping", "object"]
+
+
+# An address that was a pathlib.Path: s3:/bucket/photos.
+_SHORTENED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[\\/][^\\/]")
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ def _labels_table(path: str, options: OpenOptions) -> Source | None:
     labels = options.labels
     if not isinstance(labels, str) or is_pattern(labels) or not (paths.isfile(labels) or os.path.splitext(labels)[1]):
         return None
-    labeled = labeled_files(labels, paths.join(path, options.split or ""), options.tag_delimiter)
+    labeled = labeled_files(labels, paths.join(path, options.split or ""), options)
     source = of_names(labeled.names, {}, replace(options, labels=labeled.labels, split=None, tag_delimiter=""), listed=True)
     source.classes = source.classes if labeled.classes is None else labeled.classes
     source.choices = tuple(choice for choice in source.choices if not choice.chosen.startswith("labels: one per file"))
@@ -157,11 +164,10 @@ def _pattern(path: str, options: OpenOptions) -> Source | None:
 
 
 def _no_path(path: str, options: OpenOptions) -> Source:
-    scheme = path.partition("://")[0]
-    if "://" in path:
-        raise NotFound(
-            f"{path} is a remote address, which is not supported: copy it, or mount it ({scheme}:// is not a folder)"
-        )
+    if is_url(path):
+        raise NotFound(f"{shown(path)} does not exist{near(path)}")
+    if _SHORTENED.match(path):
+        raise NotFound(f"{shown(path)} does not exist: pathlib shortens // in addresses, so pass an address as text")
     raise NotFound(f"{shown(path)} does not exist")
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.names import Names
 from bitesize.files.state import FileState
+from bitesize.sources.addresses import configure
 from bitesize.sources.arrow_rows import select_split
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
@@ -30,6 +31,7 @@ from bitesize.sources.table_roles import TRIED, choose_columns, path_column
 from bitesize.sources.table_values import check_repeated, column_values, target_values
 from bitesize.sources.text_table import JSON_LINES, Columns, TextTable, delimiter_of, read_tables
 from bitesize.storage import paths
+from bitesize.storage.url import is_url
 
 __all__ = ["LabeledFiles", "Table", "files_of", "labeled_files"]
 
@@ -108,6 +110,8 @@ class Table(WithFields):
         """
         tables = [path] if (path := _metadata(data)) else list(data)
         head = read_tables(tables, TRIED)
+        for cells in head.columns.values():
+            configure(cells, options)
         path = path_column(head.columns, tables[0], [paths.dirname(tables[0])])
         if path is None:
             return _numbers(tables, head, options)
@@ -120,6 +124,10 @@ class Table(WithFields):
         columns = table.columns
         chosen = choose_columns(table, path, options, tables[0])
         rows = _rows_of_split(columns, options.split, tables[0])
+        configure(columns[path], options)
+        if not all(map(is_url, columns[path])):
+            for name in tables:
+                paths.know_folder(paths.dirname(name))
         folders = [
             folder for name, count in zip(tables, table.counts, strict=True) for folder in [paths.dirname(name)] * count
         ]
@@ -190,7 +198,7 @@ class LabeledFiles(NamedTuple):
     classes: tuple[str, ...] | None
 
 
-def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str | None = None) -> LabeledFiles:
+def labeled_files(table: str | os.PathLike[str], root: str, options: OpenOptions) -> LabeledFiles:
     """Read a table of paths and labels; paths are relative to ``root`` or to the table's folder.
 
     Raises
@@ -210,7 +218,8 @@ def labeled_files(table: str | os.PathLike[str], root: str, tag_delimiter: str |
         raise BadFile(
             f"{name} needs a column of paths (path, file_name or image) of files below {root}, but has {', '.join(columns)}"
         )
-    options, choices = OpenOptions(tag_delimiter=tag_delimiter), [*read.choices]
+    configure(columns[path], options)
+    options, choices = OpenOptions(tag_delimiter=options.tag_delimiter), [*read.choices]
     chosen = choose_columns(read, path, options, name)
     if chosen.label not in chosen.columns:
         raise BadFile(f"{name} needs a column of labels (label or class), but has {', '.join(columns)}")

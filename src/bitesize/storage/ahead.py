@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from bitesize.storage.remote import RemoteFile
 
+class Part(NamedTuple):
+    """Bytes of an object.
 
-class _Key(NamedTuple):
+    Attributes
+    ----------
+    address : str
+        The object.
+    offset, nbytes : int
+        Offset of the first byte, and number of bytes.
+    """
+
     address: str
     offset: int
     nbytes: int
 
 
-class _Body:
-    """Bytes of one request, once they have arrived."""
+class Body:
+    """Memory for the bytes of a part, which are on the way or have arrived.
 
-    def __init__(self, owner: ReadAhead, nbytes: int) -> None:
-        self.owner, self.data, self.arrived, self.good = owner, bytearray(nbytes), threading.Event(), False
+    Attributes
+    ----------
+    data : bytearray
+        The bytes.
+    """
+
+    __slots__ = ("arrived", "data", "dropped", "good", "owner", "part")
+
+    def __init__(self, owner: ReadAhead, part: Part) -> None:
+        self.owner, self.part, self.data = owner, part, bytearray(part.nbytes)
+        self.arrived, self.good, self.dropped = threading.Event(), False, False
+
+    def arrive(self, good: bool) -> None:
+        """Wake the thread that waits for the bytes. If they are not good, it requests them again and gets the error of that."""
+        with _lock:
+            self.good = good
+            self.arrived.set()
+            if self.dropped:
+                self.owner.held -= len(self.data)
 
 
-_bodies: dict[_Key, list[_Body]] = {}
+_bodies: dict[Part, list[Body]] = {}
 _lock = threading.Lock()
 
 
@@ -32,61 +57,61 @@ class ReadAhead:
     Parameters
     ----------
     limit
-        Most bytes that are on the way or wait, which are charged by the caller.
-    submit
-        Runs a function in a thread.
+        Most bytes that are on the way or wait. The caller charges them.
+    fetch
+        Requests parts into the data of bodies, and calls `Body.arrive` for each when it is there. Returns at once.
     """
 
-    def __init__(self, limit: int, submit: Callable[[Callable[[], object]], None]) -> None:
+    def __init__(self, limit: int, fetch: Callable[[Sequence[Part], Sequence[Body]], None]) -> None:
         self.limit, self.held = limit, 0
-        self._submit, self._closed = submit, False
+        self._fetch = fetch
 
-    def request(self, file: RemoteFile, offset: int, nbytes: int) -> bool:
-        """Request some bytes, and return True; return False if there is no room for them now."""
-        key = _Key(file.address, offset, nbytes)
+    def room_for(self, nbytes: int) -> bool:
+        """Return whether there is room for some more bytes. If nothing is held, there is room for any number up to the limit."""
+        return self.held + nbytes <= self.limit
+
+    def request(self, parts: Sequence[Part]) -> list[Body]:
+        """Request parts, for which there must be room; return their bodies."""
+        bodies = [Body(self, part) for part in parts]
         with _lock:
-            if self._closed or self.held + nbytes > self.limit:
-                return False
-            self.held += nbytes
-            body = _Body(self, nbytes)
-            _bodies.setdefault(key, []).append(body)
-        self._submit(lambda: _fetch(file, offset, body))
-        return True
+            self.held += sum(part.nbytes for part in parts)
+            for body in bodies:
+                _bodies.setdefault(body.part, []).append(body)
+        self._fetch(parts, bodies)
+        return bodies
 
-    def close(self) -> None:
-        """Forget all bytes. Requests on the way end by themselves."""
+    def drop(self, bodies: Iterable[Body] | None = None) -> None:
+        """Forget those of some bodies that nobody has read, or of all of them. Those on the way are counted until they arrive."""
         with _lock:
-            self._closed = True
-            for key in list(_bodies):
-                _bodies[key] = [body for body in _bodies[key] if body.owner is not self]
-                if not _bodies[key]:
-                    del _bodies[key]
-            self.held = 0
+            if bodies is None:
+                bodies = [body for waiting in _bodies.values() for body in waiting if body.owner is self]
+            for body in bodies:
+                waiting = _bodies.get(body.part, [])
+                if body in waiting:
+                    waiting.remove(body)
+                    if not waiting:
+                        del _bodies[body.part]
+                    body.dropped = True
+                    if body.arrived.is_set():
+                        self.held -= len(body.data)
 
 
-def _fetch(file: RemoteFile, offset: int, body: _Body) -> None:
-    try:
-        file.read_at(offset, [memoryview(body.data)])
-        body.good = True
-    except Exception:  # noqa: BLE001 - the thread that needs the bytes requests them again, and gets the error of that
-        body.good = False
-    finally:
-        body.arrived.set()
-
-
-def take(file: RemoteFile, offset: int, into: memoryview) -> bool:
-    """Move bytes that were requested ahead into a buffer, waiting until they have arrived; return whether there were any."""
-    key = _Key(file.address, offset, into.nbytes)
+def take(part: Part, into: Sequence[memoryview]) -> bool:
+    """Move bytes that were requested ahead into consecutive buffers, once they have arrived; return whether there were any."""
+    if not _bodies:
+        return False
     with _lock:
-        waiting = _bodies.get(key)
+        waiting = _bodies.get(part)
         if not waiting:
             return False
-        body = waiting.pop()
+        body = waiting.pop(0)
         if not waiting:
-            del _bodies[key]
+            del _bodies[part]
     body.arrived.wait()
     if body.good:
-        into[:] = body.data
+        data = memoryview(body.data)
+        for buffer in into:
+            buffer[:], data = data[: buffer.nbytes], data[buffer.nbytes :]
     with _lock:
-        body.owner.held = max(0, body.owner.held - into.nbytes)
+        body.owner.held -= part.nbytes
     return body.good

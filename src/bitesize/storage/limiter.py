@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bitesize.errors import RequestFailed
+from bitesize.memory.sizes import format_size
 
 T = TypeVar("T")
 
@@ -64,6 +65,20 @@ class RequestCounts:
     seconds: float = 0.0
     waited: float = 0.0
     most: int = 0
+
+    @property
+    def latency(self) -> float:
+        """Mean seconds from sending a request to the end of its body; 0 if there were none."""
+        return self.seconds / self.requests if self.requests else 0.0
+
+    def describe(self) -> str:
+        """Return the counts as text."""
+        again = f", {self.retries:,} repeated" if self.retries else ""
+        fewer = f", {self.throttled:,} times asked for fewer" if self.throttled else ""
+        return (
+            f"{self.requests:,} requests of {format_size(self.nbytes // max(1, self.requests))}, {1000 * self.latency:.0f} ms each, "
+            f"at most {self.most} at the same time{again}{fewer}"
+        )
 
     def minus(self, earlier: RequestCounts) -> RequestCounts:
         """Return what was added since an earlier time; ``most`` is that of the whole time."""

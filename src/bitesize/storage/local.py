@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -131,6 +132,8 @@ class LocalStorage:
 
     def _entry(self, key: str) -> Entry:
         status = os.stat(self._path(key))
+        if stat.S_ISDIR(status.st_mode):
+            raise FileNotFoundError(f"{self.root}/{key} is a folder")
         return Entry(key, status.st_size, _version(status), status.st_mtime_ns)
 
     def _below(self, folder: str) -> Iterator[str]:

@@ -9,23 +9,41 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.memory.sizes import format_size
+from bitesize.storage.ahead import Part, take
 from bitesize.storage.base import Entry
 from bitesize.storage.making import Making, make_list
 from bitesize.storage.object_list import ObjectList
 from bitesize.storage.stores import add_list, listed, storage_of
-from bitesize.storage.url import split_url
+from bitesize.storage.url import split_key, split_url
 
 BUFFER = 1 << 20  # bytes that a file of `open` reads at once
-AT_ONCE = 64  # requests for small objects
+AT_ONCE, _WAITING = 64, 4096  # requests for small objects in flight, and those that wait for them
 A = TypeVar("A")
 B = TypeVar("B")
-_made: ContextVar[list[ObjectList] | None] = ContextVar("_made", default=None)
+
+
+@dataclass
+class _Asked:
+    """What was asked within one `listing`: older answers may be out of date."""
+
+    lists: list[ObjectList] = field(default_factory=list)
+    files: set[str] = field(default_factory=set)
+
+    def covers(self, address: str) -> bool:
+        """Return whether one of the lists has the answer about an address."""
+        found = listed(address)
+        return found is not None and any(found is each for each in self.lists)
+
+
+_asked: ContextVar[_Asked | None] = ContextVar("_asked", default=None)
 _making: ContextVar[Making | None] = ContextVar("_making", default=None)
 _entries: dict[str, Entry] = {}  # single objects that were asked for and are in no list
+_missing: set[str] = set()  # objects that do not exist; forgotten with the end of `listing`
 _lock = threading.Lock()
 
 
@@ -60,21 +78,23 @@ def forget(address: str) -> None:
     """Forget what is remembered of an object, because it was written or removed."""
     with _lock:
         _entries.pop(address, None)
+        _missing.discard(address)
 
 
 @contextmanager
 def listing() -> Iterator[list[ObjectList]]:
     """List each folder at most once within this context, and collect the lists; contexts within share those of the outermost."""
-    outer = _made.get()
+    outer = _asked.get()
     if outer is not None:
-        yield outer
+        yield outer.lists
         return
-    made: list[ObjectList] = []
-    token = _made.set(made)
+    asked = _Asked()
+    token = _asked.set(asked)
     try:
-        yield made
+        yield asked.lists
     finally:
-        _made.reset(token)
+        _asked.reset(token)
+        _missing.clear()
 
 
 @contextmanager
@@ -102,8 +122,8 @@ def list_folder(address: str) -> ObjectList:
     if prefix.endswith("/"):
         raise BadSetting(f"{address} ends with several slashes, so it names no folder: open the folder above it")
     prefix = f"{prefix}/" if prefix else ""
-    made, known = _made.get(), listed(f"{url.root}/{prefix}")
-    if known is not None and any(known is each for each in made or ()):
+    asked, known = _asked.get(), listed(f"{url.root}/{prefix}")
+    if known is not None and asked is not None and asked.covers(known.prefix_address):
         return known
     found = make_list(url.root, prefix, _making.get() or Making())
     if len(found):
@@ -111,35 +131,73 @@ def list_folder(address: str) -> ObjectList:
         with _lock:
             for old in [old for old in _entries if old.startswith(found.prefix_address)]:
                 del _entries[old]
-        if made is not None:
-            made.append(found)
+        if asked is not None:
+            asked.lists.append(found)
         if found.made_new:
             logging.getLogger("bitesize").info(summary(found))
     return found
 
 
 def know_folder(address: str) -> None:
-    """List a folder unless it is listed."""
-    if listed(address) is None:
+    """List a folder unless it is listed; within `listing`, older lists do not count."""
+    asked = _asked.get()
+    if listed(address) is None or (asked is not None and not asked.covers(address)):
         list_folder(address)
 
 
 def summary(found: ObjectList) -> str:
-    """Return number and size of the objects of a list, for a message."""
-    return f"listed {len(found):,} objects ({format_size(found.total_size)}) below {found.prefix_address}"
+    """Return what a user should know of a list: its objects, and its age if it is not of now."""
+    if found.made_new and not found.facts.get("given"):
+        return f"listed {len(found):,} objects ({format_size(found.total_size)}) below {found.prefix_address}"
+    return f"{found.prefix_address}: {found.statement()}"
+
+
+def is_listed(address: str) -> bool:
+    """Return whether questions about an address are answered from a list, without requests."""
+    return listed(address) is not None
+
+
+def is_web(address: str) -> bool:
+    """Return whether an address is of a web server, which has no lists."""
+    return split_url(address).scheme in ("http", "https")
 
 
 def know_files(addresses: Iterable[str]) -> None:
-    """Ask for many objects at the same time, and remember those that exist."""
-    unknown = [each for each in dict.fromkeys(addresses) if listed(each) is None]
-    if len(unknown) > 1:
-        for_each(is_file, unknown)
+    """Ask for many objects at the same time, unless they are listed; within `listing`, older answers do not count."""
+    asked = _asked.get()
+    if asked is None:
+        unknown = [each for each in dict.fromkeys(addresses) if listed(each) is None and each not in _entries]
+    else:
+        unknown = [each for each in dict.fromkeys(addresses) if each not in asked.files and not asked.covers(each)]
+        asked.files.update(unknown)
+    for_each(_ask, unknown)
+
+
+def _ask(address: str) -> None:
+    """Ask for an object, also if there is an older answer, and remember the new one."""
+    forget(address)
+    url = split_url(address)
+    if not url.key or url.key.endswith("/"):
+        return
+    try:
+        found = storage_of(address).entry(url.key)
+    except NotFound:
+        with _lock:
+            _missing.add(address)
+    else:
+        with _lock:
+            _entries[address] = found
 
 
 def for_each(function: Callable[[A], B], values: Sequence[A]) -> list[B]:
     """Return the results of a function that sends requests, for each value, in order; many requests are sent at the same time."""
-    with ThreadPoolExecutor(min(AT_ONCE, max(1, len(values))), "bitesize-requests") as pool:
-        return list(pool.map(function, values))
+    results: list[B] = []
+    if len(values) < 2:
+        return list(map(function, values))
+    with ThreadPoolExecutor(min(AT_ONCE, len(values)), "bitesize-requests") as pool:
+        for start in range(0, len(values), _WAITING):
+            results += pool.map(function, values[start : start + _WAITING])
+    return results
 
 
 def empty_objects(address: str) -> int:
@@ -150,8 +208,10 @@ def empty_objects(address: str) -> int:
 
 def is_file(address: str) -> bool:
     """Return whether an address is an object."""
-    key = split_url(address).key
-    if not key or key.endswith("/"):
+    url = split_url(address)
+    if not url.key or url.key.endswith("/") or address in _missing:
+        return False
+    if f"{url.root}/{split_key(url.key)[0]}" in _entries:  # in an object
         return False
     try:
         entry(address)
@@ -166,7 +226,7 @@ def is_folder(address: str) -> bool:
     key = split_url(address).key.removesuffix("/")
     if found is not None:
         return found.is_folder(key)
-    if key.endswith("/"):
+    if key.endswith("/") or address in _entries or (is_web(address) and not address.endswith("/")):
         return False
     level = storage_of(address).level(f"{key}/" if key else "")
     return bool(level.folders or level.entries)
@@ -228,15 +288,20 @@ class RemoteFile(io.RawIOBase):
         return self.entry.size
 
     def read_at(self, offset: int, into: Sequence[memoryview]) -> None:
-        """Fill consecutive buffers with the bytes from an offset on; thread-safe.
+        """Fill consecutive buffers with the bytes from an offset on, with bytes that were requested ahead if there are any; thread-safe.
 
         Raises
         ------
         BadFile
             If the object is too short: no request is made then.
         """
+        if not take(Part(self.address, offset, sum(buffer.nbytes for buffer in into)), into):
+            self.fetch(offset, into)
+
+    def fetch(self, offset: int, into: Sequence[memoryview]) -> None:
+        """Be `read_at`, always with a request."""
         end = offset + sum(buffer.nbytes for buffer in into)
-        if end > self.size >= 0:
+        if end > self.size:
             raise BadFile(f"{self.address} ends after {self.size:,} bytes; {end:,} are needed")
         self._storage.read(self._key, offset, into, self.entry.version)
 

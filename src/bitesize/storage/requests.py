@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bitesize.errors import BitesizeError
-from bitesize.storage.ahead import take
+from bitesize.storage.ahead import Body, Part, take
 from bitesize.storage.limiter import MOST
 from bitesize.storage.remote import RemoteFile
 
@@ -54,7 +54,7 @@ def read_all(pieces: Sequence[Piece]) -> dict[int, Exception]:
     dict
         The error of each piece that could not be read, by its index.
     """
-    left = [i for i, piece in enumerate(pieces) if piece.into.nbytes and not take(piece.file, piece.offset, piece.into)]
+    left = [i for i, piece in enumerate(pieces) if piece.into.nbytes and not take(_part(piece), [piece.into])]
     requests = _requests(pieces, left)
     failed: dict[int, Exception] = {}
     if not requests:
@@ -70,9 +70,32 @@ def read_all(pieces: Sequence[Piece]) -> dict[int, Exception]:
     return failed
 
 
+def read_ahead(parts: Sequence[Part], bodies: Sequence[Body]) -> None:
+    """Request parts of objects into memory that waits for them; neighbors in one request. Returns at once."""
+    pieces = []
+    for part, body in zip(parts, bodies, strict=True):
+        try:
+            pieces.append((Piece(RemoteFile(part.address), part.offset, memoryview(body.data)), body))
+        except BitesizeError:  # raised when the row is read
+            body.arrive(good=False)
+    for request in _requests([piece for piece, _ in pieces], range(len(pieces))):
+        own = [pieces[i][1] for i in request.pieces]
+
+        def work(request: _Request = request, own: list[Body] = own) -> None:
+            error = _error_of(request)
+            for body in own:
+                body.arrive(good=error is None)
+
+        POOL.submit(work)
+
+
+def _part(piece: Piece) -> Part:
+    return Part(piece.file.address, piece.offset, piece.into.nbytes)
+
+
 def _error_of(request: _Request) -> Exception | None:
     try:
-        request.file.read_at(request.offset, request.into)
+        request.file.fetch(request.offset, request.into)
     except BitesizeError as error:
         return error
     except Exception as error:  # noqa: BLE001 - an error of another library, which must not end a thread of the pool

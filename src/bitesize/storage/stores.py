@@ -32,8 +32,9 @@ def register_storage(scheme: str, opener: Opener) -> None:
     """
     with _lock:
         _openers[scheme.lower()] = opener
-        for root in [root for root in _storages if root.startswith(f"{scheme.lower()}://")]:
-            del _storages[root]
+        for known in (_storages, _lists):
+            for address in [address for address in known if address.startswith(f"{scheme.lower()}://")]:
+                del known[address]
 
 
 def configure(address: str, options: Mapping[str, Any] | None) -> None:
@@ -97,6 +98,8 @@ def add_list(found: ObjectList) -> None:
 
 def listed(address: str) -> ObjectList | None:
     """Return the list of objects that an address belongs to, if there is one: the one with the longest prefix."""
+    scheme, mark, rest = address.partition("://")
+    address = f"{scheme.lower()}{mark}{rest}"
     folder = address if address.endswith("/") else f"{address}/"
     with _lock:
         if not _lists:

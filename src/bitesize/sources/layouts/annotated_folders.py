@@ -13,6 +13,7 @@ import numpy as np
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
 from bitesize.lazy.parts import node_of
+from bitesize.sources.addresses import configure
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
@@ -22,7 +23,8 @@ from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.listing import no_fields, one_kind, with_choices
 from bitesize.sources.splits import SplitRequired, split_in, split_rank, subfolders, usual_split
 from bitesize.sources.table import Table, files_of
-from bitesize.storage import paths
+from bitesize.storage import paths, remote
+from bitesize.storage.url import is_url
 
 _INPUTS = frozenset(["x", "image", "images", "imgs", "data", "features", "inputs", "input", "samples", "spectra", "signals"])
 _LABELS = frozenset(["y", "label", "labels", "target", "targets", "classes", "class", "annotations", "mask", "masks"])
@@ -85,9 +87,11 @@ def coco_file(path: str, options: OpenOptions) -> Source | None:
         return None
     files = coco_labels(path).files
     folder = paths.dirname(path) or "."
+    paths.know_folder(folder)
     parents = [folder, paths.dirname(paths.abspath(folder))]
     candidates = [*parents, *(paths.join(parent, name) for parent in parents for name in subfolders(parent))]
-    candidates += [paths.join(below, name) for below in candidates[2:] for name in subfolders(below)]
+    candidates += [paths.join(below, name) for below in candidates[2:] if _is_cheap(below) for name in subfolders(below)]
+    paths.know_files(paths.join(root, files[0]) for root in candidates)
     root = next((root for root in candidates if paths.isfile(paths.join(root, files[0]))), None)
     if root is None:
         raise NotFound(
@@ -97,6 +101,11 @@ def coco_file(path: str, options: OpenOptions) -> Source | None:
     return with_choices(
         source, Choice(f"labels: the objects of {paths.basename(path)}, images in {root}", "bs.open(folder, labels=FILE)")
     )
+
+
+def _is_cheap(folder: str) -> bool:
+    """Return whether a folder can be searched without a request of its own."""
+    return not is_url(folder) or remote.is_listed(folder)
 
 
 def labels_by_name(path: str) -> dict[str, Any] | None:
@@ -274,7 +283,10 @@ def file_list(path: str, options: OpenOptions) -> Source | None:
             lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
     except UnicodeDecodeError as error:
         raise BadFile(f"{path} is not text in UTF-8: {error}") from error
+    configure(lines, options)
     folder = paths.dirname(path) or "."
+    if not all(map(is_url, lines)):
+        paths.know_folder(folder)
     roots = [folder, paths.dirname(folder), *(paths.join(folder, name) for name in subfolders(folder))]
     for delimiter in (None, "\t", ",", ";", " "):
         split = [[line] if delimiter is None else [part.strip() for part in line.rsplit(delimiter, 1)] for line in lines]

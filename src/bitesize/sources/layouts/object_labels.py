@@ -181,14 +181,12 @@ def _labeled(
     classes: Sequence[str], options: OpenOptions, origin: str, split: str,
 ) -> Source:  # fmt: skip
     """Open images with the class of each, or with 0 or 1 for each class if images have several."""
-    classes_of: list[set[str]] = []
-    without = 0
+    annotations = []
     for i in range(len(names)):
         relative = os.path.splitext(os.fsdecode(names.relative(i) if names.root else paths.basename(names.path(i))))[0]
-        annotation = paths.join(folder, relative + suffix)
-        of_image = categories(annotation) if paths.isfile(annotation) else set()
-        without += not of_image
-        classes_of.append(of_image)
+        annotations.append(paths.join(folder, relative + suffix))
+    classes_of = paths.for_each(lambda path: categories(path) if paths.isfile(path) else set(), annotations)
+    without = sum(not of for of in classes_of)
     known = sorted(set().union(*classes_of), key=class_key)
     if not known:
         raise BadFile(f"no image has an object in the annotations below {folder}")

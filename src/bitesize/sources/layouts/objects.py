@@ -89,13 +89,17 @@ def list_of_pairs(pairs: Sequence[tuple[Any, Any]], options: OpenOptions) -> Sou
 def list_of_paths(files: Sequence[Any], options: OpenOptions) -> Source:
     """Open listed files, in the given order."""
     paths.know_files(files)
-    for i, path in enumerate(files):
-        if not paths.exists(path):
-            raise NotFound(f"{os.fsdecode(path)} does not exist (path {i} of {len(files)})")
-        if not paths.isfile(path) and not paths.isdir(path):
-            raise NotFound(f"{os.fsdecode(path)} is not a regular file (path {i} of {len(files)})")
     texts = [os.fsdecode(path) for path in files]
-    folders = [path for path in texts if paths.isdir(path) and not path.lower().endswith(".zarr")]
+    folders = []
+    for i, path in enumerate(texts):
+        if paths.isfile(path):
+            continue
+        if not paths.exists(path):
+            raise NotFound(f"{path} does not exist (path {i} of {len(files)})")
+        if not paths.isdir(path):
+            raise NotFound(f"{path} is not a regular file (path {i} of {len(files)})")
+        if not path.lower().endswith(".zarr"):
+            folders.append(path)
     if folders:
         named = ", ".join(f'"{paths.basename(paths.normpath(path))}": {path!r}' for path in folders[:2])
         raise BadSetting(

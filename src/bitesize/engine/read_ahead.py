@@ -1,0 +1,201 @@
+"""Reading ahead from object stores: what the next rows of the order need is requested before a thread needs it.
+
+A request takes 20 ms to 200 ms, and a server answers many at the same time. Threads that each wait for a few rows would send few.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.engine.batching import Batching, Place
+from bitesize.errors import BitesizeError
+from bitesize.memory.request import MemoryRequest
+from bitesize.memory.sizes import format_size
+from bitesize.pipeline.stored_rows import StoredRows
+from bitesize.sources.base import Source
+from bitesize.spec import Field
+from bitesize.storage import remote
+from bitesize.storage.ahead import Body, Part, ReadAhead
+from bitesize.storage.limiter import START
+from bitesize.storage.requests import LARGEST, read_ahead
+from bitesize.storage.url import is_url
+
+AHEAD = "read ahead"
+# Rows whose parts show how many bytes a row needs.
+_SAMPLE = 256
+# Bytes of connections and of bodies that obstore has received and that are not copied yet, for a request in flight.
+_CONNECTION = 64 << 10
+_UNCOPIED = 256 << 10
+# Requests that wait in memory for threads, for each one in flight: the order of answers differs from the order of rows.
+_ROUNDS = 2
+# Share of the free budget that reading ahead takes at most.
+_SHARE = 4
+# Rows that are looked up at once.
+_STEP = 16
+
+
+@dataclass(frozen=True)
+class RemoteNeed:
+    """What rows of a source need from object stores.
+
+    Attributes
+    ----------
+    typical, largest : int
+        Bytes of a typical and of the largest request of a sample of rows.
+    of_row : float
+        Mean number of requests for a row.
+    """
+
+    typical: int
+    largest: int
+    of_row: float
+
+    def request(self, free: int) -> MemoryRequest:
+        """Return the request for reading ahead, in a budget with ``free`` bytes; small if there is little room."""
+        in_flight = START * (_CONNECTION + min(self.typical, _UNCOPIED))
+        wanted = _ROUNDS * START * self.typical + in_flight
+        nbytes = max(2 * self.largest, min(wanted, free // _SHARE))
+        detail = f"requests of {format_size(self.typical)} to servers, before rows are needed"
+        return MemoryRequest(AHEAD, nbytes, "loader", detail)
+
+    def limit(self, nbytes: int) -> int:
+        """Return the bytes of bodies for a request of memory of ``nbytes`` bytes, of which connections take a part."""
+        share = self.typical / (self.typical + (_CONNECTION + min(self.typical, _UNCOPIED)) / _ROUNDS)
+        return max(self.largest, int(nbytes * share))
+
+
+class _Row(NamedTuple):
+    """Some rows of a batch, from the first one on; rows compare in the order in which they are read."""
+
+    place: Place
+    first: int
+
+
+def remote_need(source: Source) -> RemoteNeed | None:
+    """Return what rows of a source need from object stores; None if they are not there, or are read in chunks."""
+    count = len(source)
+    rows = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
+    parts = parts_of(source, rows)
+    if not parts:
+        return None
+    sizes = np.array([part.nbytes for part in parts])
+    return RemoteNeed(max(1, int(sizes.mean())), max(1, int(sizes.max())), len(parts) / len(rows))
+
+
+def parts_of(source: Source, rows: NDArray[np.int64]) -> list[Part]:
+    """Return the parts of objects that reading some rows requests, in the order of the rows; none for data on disk."""
+    first = source.paths(int(rows[0])) if rows.size else ()
+    if first:
+        if not any(map(is_url, first)):
+            return []
+        return [part for row in rows.tolist() for path in source.paths(row) if (part := _whole(path)) is not None]
+    field = source.spec[source.primary]
+    located = source.locate(rows) if isinstance(field, Field) else None
+    if located is None or located.in_memory or not located.paths or not is_url(located.paths[0]):
+        return []
+    assert isinstance(field, Field)
+    names = [os.fsdecode(path) for path in located.paths]
+    pairs = zip(located.which.tolist(), located.offsets.tolist(), strict=True)
+    return [Part(names[number], offset, field.nbytes) for number, offset in pairs if field.nbytes <= LARGEST]
+
+
+def _whole(path: bytes) -> Part | None:
+    """Return the part of a whole object; None for files on disk, and for objects that are read in several requests."""
+    if not is_url(path):
+        return None
+    address = os.fsdecode(path)
+    try:
+        size = remote.entry(address).size
+    except BitesizeError:  # raised when the row is read
+        return None
+    return Part(address, 0, size) if 0 < size <= LARGEST else None
+
+
+class RowsAhead:
+    """Requests what the rows of a stream need, in their order, as far ahead as the memory allows.
+
+    Parameters
+    ----------
+    source
+        Source of the rows.
+    batching
+        Batches of the loader.
+    limit
+        Most bytes in memory.
+    stored
+        Rows that are in a cache on disk, which need no requests.
+    """
+
+    def __init__(self, source: Source, batching: Batching, limit: int, stored: StoredRows | None = None) -> None:
+        self._source, self._batching, self._stored = source, batching, stored
+        self._ahead = ReadAhead(limit, read_ahead)
+        self._place: Place | None = None
+        self._rows: NDArray[np.int64] = np.empty(0, np.int64)
+        self._parts: deque[tuple[_Row, Part]] = deque()
+        self._bodies: dict[Place, list[Body]] = {}
+        self._row = _Row((0, 0), 0)
+
+    def start(self, place: Place) -> None:
+        """Begin at another place. What was requested for the former one is dropped."""
+        self._ahead.drop()
+        self._place, self._rows = place, np.empty(0, np.int64)
+        self._parts.clear()
+        self._bodies.clear()
+
+    def advance(self, place: Place, start: int) -> None:
+        """Request the next parts for which there is room. One thread at a time.
+
+        Parameters
+        ----------
+        place, start
+            Batch whose rows are read now, and the first of these rows: what precedes them is no longer needed.
+        """
+        if self._place is None:
+            return
+        chosen: list[tuple[_Row, Part]] = []
+        nbytes = 0
+        while self._parts or self._look_up():
+            row, part = self._parts[0]
+            if row > (place, start - _STEP):  # not all of them have been read already
+                if not self._ahead.room_for(nbytes + part.nbytes):
+                    break
+                nbytes += part.nbytes
+                chosen.append((row, part))
+            self._parts.popleft()
+        if chosen:
+            bodies = self._ahead.request([part for _, part in chosen])
+            for (row, _), body in zip(chosen, bodies, strict=True):
+                self._bodies.setdefault(row.place, []).append(body)
+
+    def finished(self, place: Place) -> None:
+        """Drop what nobody has read of a batch that is complete, such as parts that were read twice or otherwise."""
+        self._ahead.drop(self._bodies.pop(place, []))
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._place = None
+        self._ahead.drop()
+
+    def _look_up(self) -> bool:
+        """Add the parts of the next rows; return whether there are any."""
+        for _ in range(_STEP):  # rows may have no parts, such as those of a cache
+            if not self._rows.size:
+                assert self._place is not None
+                step = self._batching.step(*self._place)
+                self._row = _Row(self._place, 0)
+                self._place = self._batching.after(*self._place)
+                self._rows = step.rows[: step.real]
+            rows, self._rows = self._rows[:_STEP], self._rows[_STEP:]
+            needed = rows if self._stored is None or not rows.size else rows[~self._stored.found(rows)]
+            if needed.size:
+                self._parts += [(self._row, part) for part in parts_of(self._source, needed)]
+            self._row = _Row(self._row.place, self._row.first + rows.size)
+            if self._parts:
+                return True
+        return False
