@@ -86,7 +86,7 @@ class ImagesWithMasks(FileSource):
         return self._names.path(row), self._masks.path(row)
 
     def _identity(self) -> bytes:
-        return super()._identity() + b"\0" + self._masks.blob
+        return super()._identity() + b"\0" + next(self._masks.identity())
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

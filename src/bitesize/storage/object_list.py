@@ -197,6 +197,40 @@ class ObjectList:
                 yield decoded(match[0]), False
             at += 1
 
+    def subfolders(self, key: str) -> Iterator[str]:
+        """Yield the names of the folders in a folder, without looking at its files."""
+        inside = self._inside(key)
+        if inside is None:
+            return
+        own = self.folder_number(inside)
+        at = (
+            self._blocks.position(folder_bytes(inside))
+            if own is None
+            else int(self.folders.first[own] + self.folders.count[own])
+        )
+        start = inside + b"/" if inside else b""
+        while at < len(self) and (name := self.relative(at)).startswith(start):
+            match = _FIRST.match(name, len(start))
+            if name[-1:] == b"/" or match is None or match.end() == len(name):
+                at += 1
+                continue
+            yield decoded(match[0])
+            at = self._blocks.position(folder_bytes(start + match[0]) + b"\xff")
+
+    def folder_number(self, inside: bytes) -> int | None:
+        """Return the number of a folder in `folders`, by its path after the prefix; None if it has no objects of its own."""
+        at = self._blocks.position(folder_bytes(inside))
+        if at >= len(self):
+            return None
+        number = self.folders.of(at)
+        return number if self.folders.path(number) == inside else None
+
+    def standing_for_folders(self, start: int, stop: int) -> list[int]:
+        """Return the numbers of the objects from ``start`` to ``stop`` that stand for folders."""
+        hollow = self._blocks.index.hollow
+        numbers = hollow[np.searchsorted(hollow, start) : np.searchsorted(hollow, stop)].tolist()
+        return [at for at in numbers if self._stands_for_folder(self.relative(at), self._size(at))]
+
     def stand_for_folders(self, key: str) -> int:
         """Return the number of empty objects that stand for a folder, or for one below it."""
         inside = self._inside(key)
@@ -205,11 +239,8 @@ class ObjectList:
         start = folder_bytes(inside)
         low, high = self._blocks.position(start), self._blocks.position(start + b"\xff") if inside else len(self)
         own = self._find(inside) if inside else None
-        count = int(own is not None and self._stands_for_folder(inside, own[0].size(own[1])))
-        hollow = self._blocks.index.hollow
-        for at in hollow[np.searchsorted(hollow, low) : np.searchsorted(hollow, high)].tolist():
-            count += self._stands_for_folder(self.relative(at), self._size(at))
-        return count
+        itself = own is not None and self._stands_for_folder(inside, own[0].size(own[1]))
+        return itself + len(self.standing_for_folders(low, high))
 
     def address(self, i: int) -> str:
         """Return the address of an object."""

@@ -80,7 +80,7 @@ def write_blocks(records: Iterable[Record], file: BinaryIO) -> tuple[Index, Fold
     key_bytes, hollow = 0, array("q")
     for chunk in _chunks(records):
         for record in chunk:
-            if (not record.size or record.key[-1:] == b"/") and len(hollow) < _HOLLOW:
+            if (not record.size or record.key[-1:] in (b"/", b"")) and len(hollow) < _HOLLOW:
                 hollow.append(folders.total)
             folders.add(record.key, record.size)
             nbytes += max(0, record.size)
