@@ -30,7 +30,7 @@ AHEAD = "read ahead"
 # Rows whose parts show how many bytes a row needs.
 _SAMPLE = 256
 # Bytes that obstore holds for a request in flight, in addition to the body: its HTTP client reads ahead, and keeps its buffers.
-_CONNECTION, _LARGEST_CONNECTION = 64 << 10, 1 << 20
+_CONNECTION, _LARGEST_CONNECTION = 64 << 10, 3 << 19
 # Requests that wait in memory for threads, for each one in flight: the order of answers differs from the order of rows.
 _ROUNDS = 2
 _LEAST = 2  # requests in flight, also in a small budget
@@ -60,7 +60,7 @@ class RemoteNeed:
     @property
     def _connection(self) -> int:
         """Bytes of a request in flight, in addition to its body."""
-        return min(_LARGEST_CONNECTION, _CONNECTION + 4 * self.typical) if self.typical else _LARGEST_CONNECTION
+        return min(_LARGEST_CONNECTION, _CONNECTION + 5 * self.typical) if self.typical else _LARGEST_CONNECTION
 
     @property
     def bodies(self) -> int:
@@ -169,20 +169,18 @@ class RowsAhead:
         """
         if self._place is None:
             return
-        chosen: list[tuple[_Row, Part]] = []
-        nbytes = 0
+        bodies: list[Body] = []
         while self._parts or self._look_up():
             row, part = self._parts[0]
             if row > (place, start - _STEP):  # not all of them have been read already
-                if not self._ahead.room_for(nbytes + part.nbytes):
+                body = self._ahead.place(part)
+                if body is None:
                     break
-                nbytes += part.nbytes
-                chosen.append((row, part))
-            self._parts.popleft()
-        if chosen:
-            bodies = self._ahead.request([part for _, part in chosen])
-            for (row, _), body in zip(chosen, bodies, strict=True):
+                bodies.append(body)
                 self._bodies.setdefault(row.place, []).append(body)
+            self._parts.popleft()
+        if bodies:
+            self._ahead.request(bodies)
 
     def finished(self, place: Place) -> None:
         """Drop what nobody has read of a batch that is complete, such as parts that were read twice or otherwise."""

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 SCHEMES = ("s3", "gs", "az", "https", "http")
 # Bytes that obstore collects before it hands them over: they are copied from there into our memory.
-_CHUNK = 256 << 10
+_CHUNK = 64 << 10
 _PART = 8 << 20  # of an upload in several parts
 _MODIFIED = "modified "  # begins versions of servers without ETags
 _log = logging.getLogger("bitesize")

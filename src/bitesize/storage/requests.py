@@ -76,7 +76,7 @@ def read_ahead(parts: Sequence[Part], bodies: Sequence[Body]) -> None:
     pieces = []
     for part, body in zip(parts, bodies, strict=True):
         try:
-            pieces.append((Piece(RemoteFile(part.address), part.offset, memoryview(body.data)), body))
+            pieces.append((Piece(RemoteFile(part.address), part.offset, body.data), body))
         except BitesizeError:  # raised when the row is read
             body.arrive(good=False)
     for request in _requests([piece for piece, _ in pieces], range(len(pieces))):
