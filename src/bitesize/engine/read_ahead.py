@@ -143,7 +143,7 @@ class RowsAhead:
 
     def __init__(self, source: Source, batching: Batching, need: RemoteNeed, stored: StoredRows | None = None) -> None:
         self._source, self._batching, self._stored = source, batching, stored
-        self._ahead, self._in_flight = ReadAhead(need.bodies, read_ahead), need.in_flight
+        self._ahead, self._in_flight = ReadAhead(need.bodies, read_ahead, _ROUNDS * need.in_flight), need.in_flight
         self._by_chunk = not need.typical
         self._place: Place | None = None
         self._rows: NDArray[np.int64] = np.empty(0, np.int64)
@@ -170,7 +170,7 @@ class RowsAhead:
         if self._place is None:
             return
         bodies: list[Body] = []
-        while self._parts or self._look_up():
+        while self._parts or self._look_up(place[0]):
             row, part = self._parts[0]
             if row > (place, start - _STEP):  # not all of them have been read already
                 body = self._ahead.place(part)
@@ -192,11 +192,13 @@ class RowsAhead:
         self._ahead.drop()
         LIMITER.allow(self, 0)
 
-    def _look_up(self) -> bool:
-        """Add the parts of the next rows; return whether there are any."""
+    def _look_up(self, epoch: int) -> bool:
+        """Add the parts of the next rows, of this epoch and the next; return whether there are any."""
         for _ in range(_STEP):  # rows may have no parts, such as those of a cache
             if not self._rows.size:
                 assert self._place is not None
+                if self._place[0] > epoch + 1:  # it may never be read
+                    return False
                 step = self._batching.step(*self._place)
                 self._row = _Row(self._place, 0)
                 self._place = self._batching.after(*self._place)

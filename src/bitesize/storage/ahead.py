@@ -41,6 +41,7 @@ class Ring:
         self._nbytes = nbytes
         self._memory: memoryview | None = None
         self._pieces: deque[list[int]] = deque()  # start, stop, and whether it is used
+        self.count = 0  # of the pieces that are used
 
     def take(self, nbytes: int) -> tuple[memoryview, list[int]] | None:
         """Return the next free piece and its entry, or None if there is none of this size."""
@@ -56,12 +57,14 @@ class Ring:
         if self._memory is None:
             self._memory = memoryview(allocate(self._nbytes))  # type: ignore[arg-type]
         piece = [start, start + nbytes, 1]
+        self.count += 1
         self._pieces.append(piece)
         return self._memory[start : start + nbytes], piece
 
     def give(self, piece: list[int]) -> None:
         """Return a piece."""
         piece[2] = 0
+        self.count -= 1
         while self._pieces and not self._pieces[0][2]:
             self._pieces.popleft()
 
@@ -103,16 +106,18 @@ class ReadAhead:
         Most bytes that are on the way or wait. The caller charges them.
     fetch
         Requests parts into the data of bodies, and calls `Body.arrive` for each when it is there. Returns at once.
+    most
+        Most parts that are on the way or wait.
     """
 
-    def __init__(self, limit: int, fetch: Callable[[Sequence[Part], Sequence[Body]], None]) -> None:
-        self.ring = Ring(limit)
+    def __init__(self, limit: int, fetch: Callable[[Sequence[Part], Sequence[Body]], None], most: int = 1 << 30) -> None:
+        self.ring, self._most = Ring(limit), most
         self._fetch = fetch
 
     def place(self, part: Part) -> Body | None:
         """Return a body for a part, or None if there is no room for it now. Parts must be requested in the order of reading."""
         with _lock:
-            taken = self.ring.take(part.nbytes)
+            taken = self.ring.take(part.nbytes) if self.ring.count < self._most else None
             if taken is None:
                 return None
             body = Body(self, part, *taken)
