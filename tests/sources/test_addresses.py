@@ -248,8 +248,8 @@ def test_groups_are_the_folders_of_addresses():
 
 def test_options_reach_the_storage():
     storage = memory_storage({"1.jpg": JPEG})
-    open_to_train(f"{TOP}/1.jpg", storage_options={"skip_signature": True})
-    assert storage.options == {"skip_signature": True}
+    open_to_train(f"{TOP}/1.jpg", storage_options={"anonymous": True})
+    assert storage.options == {"anonymous": True}
 
 
 def test_options_without_an_address_are_refused(tmp_path):

@@ -28,7 +28,7 @@ B = TypeVar("B")
 
 @dataclass
 class _Asked:
-    """What was asked within one `listing`: older answers may be out of date."""
+    """Lists and objects that were asked for within one `listing`: older answers may be out of date."""
 
     lists: list[ObjectList] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
