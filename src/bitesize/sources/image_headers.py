@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bitesize.decode.reduced import COLORS_ARE_REDUCED, KEEPS_GRAY, gray_is_reduced
 from bitesize.decode.tiff import TiffFacts, tiff_facts
 from bitesize.errors import BitesizeError
+from bitesize.files.held import held_starts
 from bitesize.files.names import Names, show
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import Handle, read_into, size_of, with_file
 from bitesize.sources.choices import Choice
 from bitesize.spec import Mode
 
@@ -36,11 +34,11 @@ def probe(names: Names, mode: Mode) -> ProbedImages:
 
     Unreadable files are skipped: they are reported when their rows are read.
     """
-    tiffs = list(_facts_of_tiffs(names, _evenly(names, _TIFF)))
+    tiffs = list(_facts_of_tiffs(names, names.ending(_TIFF, _LOOKS)))
     wide = [] if mode == "I;16" else [(facts.bands, facts.bits) for _, facts in tiffs if facts.bits > 8 and not facts.floats]
     gray = max((bits for bands, bits in wide if bands == 1), default=0)
     if mode != "I;16" and not gray:
-        wide += [(bands, 16) for bands in _wide_pngs(names, _evenly(names, _PNG))]
+        wide += [(bands, 16) for bands in _wide_pngs(names, names.ending(_PNG, _LOOKS))]
         gray = max((bits for bands, bits in wide if bands == 1), default=0)
     left_out = {}
     stacks = [(path, facts.pages) for path, facts in tiffs if facts.pages > 1]
@@ -53,31 +51,9 @@ def probe(names: Names, mode: Mode) -> ProbedImages:
     return ProbedImages(left_out, (Choice(COLORS_ARE_REDUCED, ""),) if wide else ())
 
 
-def _evenly(names: Names, ends: tuple[bytes, ...]) -> list[int]:
-    """Return a few evenly spaced files with these suffixes, without a Python object per name."""
-    chosen = np.flatnonzero(_ending(names, ends))
-    if not len(chosen):
-        return []
-    sample = np.linspace(0, len(chosen) - 1, min(_LOOKS, len(chosen))).astype(np.int64)
-    return [int(number) for number in chosen[np.unique(sample)]]
-
-
-def _ending(names: Names, ends: tuple[bytes, ...]) -> NDArray[np.bool_]:
-    blob = np.frombuffer(names.blob, np.uint8)
-    matches = np.zeros(len(names), np.bool_)
-    if len(blob) < 4:
-        return matches
-    ends_of_names = np.maximum(names.ends, 4)
-    last = np.stack([blob[ends_of_names - i] for i in (4, 3, 2, 1)], axis=1)
-    last |= 32 * ((last >= 65) & (last <= 90)).astype(np.uint8)  # in lower case
-    for end in ends:
-        matches |= (last == np.frombuffer(end, np.uint8)).all(axis=1)
-    return matches
-
-
-def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes, TiffFacts]]:
+def _facts_of_tiffs(names: Names, chosen: Sequence[int]) -> Iterable[tuple[bytes, TiffFacts]]:
     """Return path and header of each readable TIFF."""
-    for number in chosen:
+    for number in _held(names, chosen):
         path = names.path(number)
         try:
             facts = with_file(path, lambda fd, path=path: tiff_facts(lambda at, size: _read(fd, at, size, path)))  # type: ignore[misc]
@@ -87,10 +63,15 @@ def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes
             yield path, facts
 
 
-def _wide_pngs(names: Names, chosen: Iterable[int]) -> list[int]:
+def _held(names: Names, chosen: Sequence[int]) -> Iterator[int]:
+    """Yield files, whose beginnings are in memory if they are objects."""
+    return (chosen[i] for some in held_starts([names.path(number) for number in chosen]) for i in some)
+
+
+def _wide_pngs(names: Names, chosen: Sequence[int]) -> list[int]:
     """Return the channels of PNGs of 16 bits: 1 for gray, else 3."""
     channels = []
-    for number in chosen:
+    for number in _held(names, chosen):
         path = names.path(number)
         try:
             start = with_file(path, lambda fd, path=path: _read(fd, 0, _PNG_NBYTES, path))  # type: ignore[misc]
@@ -101,8 +82,8 @@ def _wide_pngs(names: Names, chosen: Iterable[int]) -> list[int]:
     return channels
 
 
-def _read(fd: int, at: int, size: int, path: bytes) -> bytes:
+def _read(fd: Handle, at: int, size: int, path: bytes) -> bytes:
     """Read a part of a file: fewer bytes at its end."""
-    buffer = bytearray(max(0, min(size, os.fstat(fd).st_size - at)))
+    buffer = bytearray(max(0, min(size, size_of(fd) - at)))
     read_into(fd, [buffer], at, path)
     return bytes(buffer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class OpenOptions:
     weights: str | None = None
     tag_delimiter: str | None = None
     file_is_row: bool | None = None
-    storage_options: Mapping[str, Any] | None = None
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)  # they may hold secrets
 
 
 class RowFiles(NamedTuple):
