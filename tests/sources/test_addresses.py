@@ -48,6 +48,11 @@ def npy(values):
 JPEG = jpeg()
 
 
+@pytest.fixture(autouse=True)
+def own_cache_folder(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 def names_of(source):
     return [source.describe(row) for row in range(len(source))]
 

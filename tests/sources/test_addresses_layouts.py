@@ -1,7 +1,6 @@
 """Every layout of the catalog opens from an address as it does from the folder: the same rows, labels, names, choices and fingerprint."""
 
 import os
-import re
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from tests.layouts.catalog import LAYOUTS
 
 import bitesize as bs
-from bitesize.sources import image_headers
 from bitesize.sources.addresses import addresses_in
 from bitesize.sources.splits import SplitRequired
 from bitesize.storage.local import LocalStorage
@@ -18,8 +16,6 @@ from bitesize.storage.stores import register_storage
 
 # What is not there at an address: folders without objects.
 NO_EMPTY_FOLDERS = "empty_class_folder"
-# Formats whose reading is not converted to addresses: to be removed with that.
-UNREAD = re.compile("parquet|hive|^hf_|^wds|^tar_of|feather|zarr")
 
 
 def at_address(given, root):
@@ -66,15 +62,9 @@ def facts(data, root, **options):
         }
 
 
-def marked(name):
-    """Return a layout; until its rows are read from addresses, with a mark."""
-    if UNREAD.search(name) or not hasattr(image_headers, "size_of"):
-        return pytest.param(name, marks=pytest.mark.xfail(strict=False, reason="its content is not read from addresses yet"))
-    return name
-
-
-@pytest.mark.parametrize("name", [marked(name) for name in LAYOUTS if name != NO_EMPTY_FOLDERS])
-def test_a_layout_opens_from_an_address_as_from_a_folder(name, tmp_path):
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if name != NO_EMPTY_FOLDERS])
+def test_a_layout_opens_from_an_address_as_from_a_folder(name, tmp_path, monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     register_storage("disk", lambda root, options: LocalStorage(tmp_path.parent, root))
     given = LAYOUTS[name].make(tmp_path)
     if not any(addresses_in(at_address(given.data, tmp_path))):

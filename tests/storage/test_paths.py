@@ -6,9 +6,9 @@ import posixpath
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
-from tests.storage.memory import memory_storage
 
 from bitesize.storage import paths
+from tests.storage.memory import memory_storage
 
 TOP = "memory://bucket"
 PARTS = st.lists(st.text("ab.%#? [", min_size=1, max_size=3).filter(lambda part: part.strip("/")), min_size=1, max_size=4)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 from hypothesis import given
-from tests.storage.memory import memory_storage
 
 from bitesize.storage.patterns import matches
+from tests.storage.memory import memory_storage
 
 NAMES = st.sampled_from(["a", "b", "ab", ".h", "a.x", "b.x", "[a]"])
 PARTS = st.sampled_from(["a", "*", "?", "a*", "*.x", "[ab]", "[!a]*", "**", ".*", "[a]", "[[]a]"])
