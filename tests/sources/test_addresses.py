@@ -284,3 +284,26 @@ def test_addresses_of_several_buckets_have_no_common_folder():
     assert common_folder([b"s3://a/x", b"s3://b/x"]) == b""
     assert common_folder([b"s3://a/x", b"/tmp/x"]) == b""
     assert common_folder([b"s3://a/x/1", b"s3://a/x/2"]) == b"s3://a/x"
+
+
+def test_a_table_may_replace_listing(tmp_path):
+    storage = memory_storage({f"photos/{name}/{i}.jpg": JPEG for name in ("cat", "dog") for i in range(3)})
+    keys = [f"photos/{name}/{i}.jpg" for name in ("cat", "dog") for i in range(2)]
+    (tmp_path / "keys.csv").write_text("\n".join(["key,size", *(f"{key},{len(JPEG)}" for key in keys)]), encoding="utf-8")
+    source = bs.open(f"{TOP}/photos/", listing=tmp_path / "keys.csv")
+    assert names_of(source) == [f"{TOP}/{key}" for key in keys]
+    assert storage.requests["list"] == 0
+    assert "keys.csv" in source.choices[-1].chosen
+
+
+def test_a_new_list_may_be_asked_for():
+    storage = memory_storage({"photos/1.jpg": JPEG})
+    assert len(bs.open(f"{TOP}/photos/", listing="new")) == 1
+    assert storage.requests["list"] == 1
+
+
+def test_listing_without_an_address_is_refused(tmp_path):
+    with pytest.raises(bs.BadSetting, match="listing="):
+        bs.open(tmp_path, listing="new")
+    with pytest.raises(bs.BadSetting, match="one folder"):
+        bs.open([f"{TOP}/a.jpg"], listing="keys.csv")
