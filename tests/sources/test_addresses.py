@@ -103,6 +103,17 @@ def test_an_object_may_have_the_name_of_a_folder():
     assert len(bs.open(f"{TOP}/photos", labels=False)) == 3
 
 
+def test_an_empty_object_with_the_name_of_a_folder_stands_for_it():
+    memory_storage({"photos": b"", "photos/cat/1.jpg": JPEG, "photos/dog/1.jpg": JPEG})
+    assert bs.open(f"{TOP}/photos").classes == ("cat", "dog")
+
+
+def test_an_object_wins_over_a_folder_of_its_name():
+    memory_storage({"a.npy": npy(np.zeros(3)), "a.npy/1.jpg": JPEG})
+    assert len(bs.open(f"{TOP}/a.npy")) == 3
+    assert len(bs.open(f"{TOP}/a.npy/")) == 1
+
+
 def test_a_folder_is_listed_once(caplog):
     storage = memory_storage({f"photos/{name}/{i}.jpg": JPEG for name in ("cat", "dog", "runs") for i in range(20)})
     with caplog.at_level(logging.INFO, "bitesize"):

@@ -72,7 +72,9 @@ def prepare(data: Any, options: OpenOptions) -> None:
     BitesizeError
         If a storage does not answer.
     """
-    labels = options.labels if isinstance(options.labels, str | list | tuple) else None
+    labels = options.labels
+    if not isinstance(labels, str) and not (isinstance(labels, list | tuple) and all(map(is_url, labels))):
+        labels = None  # of rows, rather than masks
     found = list(dict.fromkeys([*addresses_in(data), *addresses_in(labels)]))
     if not found:
         return
@@ -111,10 +113,12 @@ def near(address: str) -> str:
 
 
 def _look(address: str) -> None:
-    """Ask for an object; if there is none, list the folder of this name."""
-    if remote.is_file(address):
+    """Ask for an object; if there is none, or an empty one, list the folder of this name."""
+    is_file = remote.is_file(address)
+    if (is_file and remote.entry(address).size) or (remote.is_web(address) and not address.endswith("/")):
         return
-    if address.endswith("/") or not remote.is_web(address):
-        found = remote.list_folder(address)
-        if not len(found) and _MEMBER in address:
-            _look(address.partition(_MEMBER)[0])
+    found = remote.list_folder(address)
+    if len(found) and is_file:
+        remote.stands_for_folder(address)
+    elif not len(found) and not is_file and _MEMBER in address:
+        _look(address.partition(_MEMBER)[0])
