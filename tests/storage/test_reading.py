@@ -27,16 +27,6 @@ IN_MEMORY = {"Arrays", "OtherArrays", "Frame", "HuggingFace", "MapStyle", "Spars
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def zarr_threads():
-    """Start the threads of zarr, which stay until the end of the process."""
-    if installed(next(kind for kind in kinds() if kind.package == "zarr")):
-        import zarr
-
-        zarr.save(zarr.storage.MemoryStore(), np.zeros(1))
-    return
-
-
 class Counted(LocalStorage):
     """A folder as storage that counts requests."""
 

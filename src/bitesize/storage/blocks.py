@@ -11,7 +11,7 @@ from contextvars import ContextVar
 
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.storage.remote import RemoteFile
-from bitesize.storage.requests import Piece, read_all
+from bitesize.storage.requests import LARGEST, Piece, read_all
 
 # Bytes of a block, and blocks of a file that are kept.
 BLOCK, KEPT = 64 << 10, 16
@@ -78,11 +78,22 @@ class BlockFile(RemoteFile):
         i = bisect_right(self._starts, offset) - 1
         if i >= 0 and offset + nbytes <= self._starts[i] + self._held[i].nbytes:
             _scatter(self._held[i], offset - self._starts[i], into)
+        elif nbytes > LARGEST:
+            self._read_large(offset, into)
         elif nbytes > BLOCK:
             super().read_at(offset, into)
         elif nbytes:
             start, block = self._block(offset, nbytes)
             _scatter(block, offset - start, into)
+
+    def _read_large(self, offset: int, into: Sequence[memoryview]) -> None:
+        """Read many bytes with several requests at the same time."""
+        file, pieces = RemoteFile(self.address), []
+        for buffer in into:
+            pieces.append(Piece(file, offset, buffer))
+            offset += buffer.nbytes
+        for error in read_all(pieces).values():
+            raise error
 
     def _block(self, offset: int, nbytes: int) -> tuple[int, memoryview]:
         """Return the first byte and the bytes of a block around some bytes."""
