@@ -24,6 +24,8 @@ from bitesize.errors import MissingPackage
 from bitesize.training.backend import choose_backend
 from tests.properties import examples
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 settings.register_profile("bitesize", examples(100))
 settings.load_profile("bitesize")
 # Before any test imports Keras, whose own default is TensorFlow, installed or not.

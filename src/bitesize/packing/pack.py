@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from bitesize.errors import BadSetting, PackedError
 from bitesize.files.atomic import flush_folder
-from bitesize.files.locking import FolderLock
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.packed.column import raise_typed
 from bitesize.packed.manifest import valid_split
@@ -19,6 +18,7 @@ from bitesize.packing.report import PackReport
 from bitesize.packing.run import PackRun, Progress
 from bitesize.packing.settings import Kind, PackSettings
 from bitesize.sources.base import Source
+from bitesize.storage.locking import FolderLock
 
 
 def pack(

@@ -98,8 +98,8 @@ def open(  # noqa: A001 - reads as bs.open
         For `.npy`, HDF5 and `.npz` files: whether each file is one row, or holds many rows along its first axis. None: the
         usual meaning of the format, reported in `Source.choices`.
     storage_options
-        For data at addresses, settings of its storage, for this process: credentials, ``endpoint``, ``region``, ``skip_signature=True`` for
-        anonymous access, ``request_payer=True``. None: environment variables, profiles and roles of the machine.
+        For data at addresses, settings of its storage, for this process: credentials, ``endpoint``, ``region``, ``profile``,
+        ``anonymous=True`` for public data, ``requester_pays=True``. None: environment variables, profiles and roles of the machine.
 
     Returns
     -------
