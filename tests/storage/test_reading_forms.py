@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tests.storage.test_reading import Place
 
 import bitesize as bs
 from bitesize.storage import remote
 from bitesize.testing import check_source, read_rows
+from tests.storage.test_reading import Place
 
 ROWS = 40
 

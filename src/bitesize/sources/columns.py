@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BadSetting, BitesizeError, DoesNotFit
+from bitesize.errors import BadFile, BadSetting, BitesizeError, DoesNotFit, RequestFailed
 from bitesize.files.pread import read_pieces
 from bitesize.lazy.parts import MEMBER
 from bitesize.memory.limits import available
@@ -317,8 +317,8 @@ def _read_apart(column: Column, start: int, stop: int, out: NDArray[Any], i: int
     try:
         column.read(start, stop, out)
     except BitesizeError as error:
-        if stop - start == 1:
-            failed.setdefault(i, error)
+        if stop - start == 1 or isinstance(error, RequestFailed):  # which was tried until its deadline
+            failed.update({i + k: error for k in range(stop - start) if i + k not in failed})
             return
         for k in range(stop - start):
             _read_apart(column, start + k, start + k + 1, out[k : k + 1], i + k, failed)
