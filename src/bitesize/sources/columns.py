@@ -158,8 +158,7 @@ class ColumnSource(Source):
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the location of the field `primary` on disk."""
-        located = self._columns[self.primary].locate(rows)
-        return None if located is None or located.is_remote else located
+        return self._columns[self.primary].locate(rows)
 
     def chunks(self) -> ChunkStarts | None:
         """Return the chunks of the widest field; other fields are read with them."""

@@ -169,7 +169,7 @@ class PackedStore(Source):
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the location of the field `primary`, if its rows have one shape."""
         table, dtype = self._fixed.get(self.primary), self._held(self.primary).dtype
-        if table is None or dtype is None or not dtype.isnative or self._remote:
+        if table is None or dtype is None or not dtype.isnative:
             return None
         paths, which, offsets = table.locate(rows)
         return Located(paths, which, offsets, joined=table.joined)
