@@ -103,6 +103,17 @@ def test_an_object_may_have_the_name_of_a_folder():
     assert len(bs.open(f"{TOP}/photos", labels=False)) == 3
 
 
+def test_an_empty_object_with_the_name_of_a_folder_stands_for_it():
+    memory_storage({"photos": b"", "photos/cat/1.jpg": JPEG, "photos/dog/1.jpg": JPEG})
+    assert bs.open(f"{TOP}/photos").classes == ("cat", "dog")
+
+
+def test_an_object_wins_over_a_folder_of_its_name():
+    memory_storage({"a.npy": npy(np.zeros(3)), "a.npy/1.jpg": JPEG})
+    assert len(bs.open(f"{TOP}/a.npy")) == 3
+    assert len(bs.open(f"{TOP}/a.npy/")) == 1
+
+
 def test_a_folder_is_listed_once(caplog):
     storage = memory_storage({f"photos/{name}/{i}.jpg": JPEG for name in ("cat", "dog", "runs") for i in range(20)})
     with caplog.at_level(logging.INFO, "bitesize"):
@@ -284,3 +295,26 @@ def test_addresses_of_several_buckets_have_no_common_folder():
     assert common_folder([b"s3://a/x", b"s3://b/x"]) == b""
     assert common_folder([b"s3://a/x", b"/tmp/x"]) == b""
     assert common_folder([b"s3://a/x/1", b"s3://a/x/2"]) == b"s3://a/x"
+
+
+def test_a_table_may_replace_listing(tmp_path):
+    storage = memory_storage({f"photos/{name}/{i}.jpg": JPEG for name in ("cat", "dog") for i in range(3)})
+    keys = [f"photos/{name}/{i}.jpg" for name in ("cat", "dog") for i in range(2)]
+    (tmp_path / "keys.csv").write_text("\n".join(["key,size", *(f"{key},{len(JPEG)}" for key in keys)]), encoding="utf-8")
+    source = bs.open(f"{TOP}/photos/", listing=tmp_path / "keys.csv")
+    assert names_of(source) == [f"{TOP}/{key}" for key in keys]
+    assert storage.requests["list"] == 0
+    assert "keys.csv" in source.choices[-1].chosen
+
+
+def test_a_new_list_may_be_asked_for():
+    storage = memory_storage({"photos/1.jpg": JPEG})
+    assert len(bs.open(f"{TOP}/photos/", listing="new")) == 1
+    assert storage.requests["list"] == 1
+
+
+def test_listing_without_an_address_is_refused(tmp_path):
+    with pytest.raises(bs.BadSetting, match="listing="):
+        bs.open(tmp_path, listing="new")
+    with pytest.raises(bs.BadSetting, match="one folder"):
+        bs.open([f"{TOP}/a.jpg"], listing="keys.csv")

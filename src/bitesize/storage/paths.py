@@ -22,7 +22,7 @@ AnyPath = str | bytes | os.PathLike[Any]
 
 
 class PathEntry:
-    """What `scandir` returns of one file or folder at an address; has the methods of `os.DirEntry` that are needed.
+    """One file or folder at an address, as `scandir` returns it; has the methods of `os.DirEntry` that are needed.
 
     Attributes
     ----------
