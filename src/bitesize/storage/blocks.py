@@ -117,7 +117,7 @@ class BlockFile(RemoteFile):
 
 @contextmanager
 def holding(files: Iterable[BlockFile]) -> Iterator[None]:
-    """Let `opened` return these files in this thread, instead of opening them again."""
+    """Make `opened` return these files in this thread, instead of opening them again."""
     known = _files.get()
     token = _files.set({**(known or {}), **{file.address: file for file in files}})
     try:
