@@ -141,8 +141,7 @@ def zarr_listing(folder: str) -> Listing | None:
 
 
 def _subfolders(folder: str) -> list[str]:
-    entries = paths.scandir(folder)
-    found = [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))]
+    found = [entry.path for entry in paths.scanfolders(folder) if not entry.name.startswith((".", "__"))]
     return sorted(found, key=lambda path: natural_key(os.fsencode(path)))
 
 
