@@ -12,7 +12,7 @@ PACKAGE = ROOT / "src" / "bitesize"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 400, 60
 # Folders of tests that have a subject of their own, which no single folder of the package has.
-OTHER_FOLDERS = {"contract", "examples", "fuzz", "golden", "hostile", "layouts", "programs"}
+OTHER_FOLDERS = {"contract", "examples", "fuzz", "golden", "hostile", "layouts", "programs", "servers"}
 
 
 def name_of(path: Path) -> str:

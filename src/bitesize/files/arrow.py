@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.files.names import show
-from bitesize.files.pread import read_into
+from bitesize.files.pread import Handle, read_into
+from bitesize.storage.blocks import BlockFile
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ class Blocks(NamedTuple):
     little: bool
 
 
-def blocks(fd: int, size: int, path: bytes) -> Blocks:
+def blocks(fd: Handle, size: int, path: bytes) -> Blocks:
     """Return the index at the end of a file of ``size`` bytes.
 
     Raises
@@ -109,7 +110,7 @@ def blocks(fd: int, size: int, path: bytes) -> Blocks:
     return _checked(read, "its index", path)
 
 
-def batch(fd: int, block: Block, size: int, path: bytes) -> RecordBatch:
+def batch(fd: Handle, block: Block, size: int, path: bytes) -> RecordBatch:
     """Return the message of a record batch or a dictionary, with the length of each buffer.
 
     Raises
@@ -135,7 +136,7 @@ def batch(fd: int, block: Block, size: int, path: bytes) -> RecordBatch:
     return _checked(read, f"the record batch at byte {block.offset:,}", path)
 
 
-def _batch(fd: int, block: Block, header: _Table, version: int, path: bytes) -> RecordBatch:
+def _batch(fd: Handle, block: Block, header: _Table, version: int, path: bytes) -> RecordBatch:
     rows, nodes = header.number(0, "q"), header.array(1, "V16").view("<i8").reshape(-1, 2)
     buffers = header.array(2, "V16").view("<i8").reshape(-1, 2).astype(np.int64)
     if not 0 <= rows < _MOST or (nodes < 0).any() or (nodes >= _MOST).any():
@@ -146,6 +147,8 @@ def _batch(fd: int, block: Block, header: _Table, version: int, path: bytes) -> 
     compression, sizes, codec = header.table(3), buffers[:, 1].copy(), ""
     if compression is not None:
         codec = _CODECS[compression.number(0, "b")]
+        if isinstance(fd, BlockFile):
+            fd.hold((int(offset), 8) for offset, nbytes in buffers if nbytes >= 8)
         for i in np.flatnonzero(sizes).tolist():
             sizes[i] = _decompressed(fd, int(buffers[i, 0]), int(buffers[i, 1]), path)
     if int(sizes.sum(dtype=object)) >= _MOST:
@@ -154,7 +157,7 @@ def _batch(fd: int, block: Block, header: _Table, version: int, path: bytes) -> 
     return RecordBatch(rows, version, nodes.astype(np.int64), buffers, sizes, codec, variadic, block.body)
 
 
-def _decompressed(fd: int, offset: int, nbytes: int, path: bytes) -> int:
+def _decompressed(fd: Handle, offset: int, nbytes: int, path: bytes) -> int:
     """Return the decompressed size of a buffer."""
     if nbytes < 8:
         raise ValueError("a compressed buffer has no length")
@@ -168,7 +171,7 @@ def _decompressed(fd: int, offset: int, nbytes: int, path: bytes) -> int:
     return size
 
 
-def _bytes(fd: int, offset: int, nbytes: int, size: int, path: bytes) -> bytes:
+def _bytes(fd: Handle, offset: int, nbytes: int, size: int, path: bytes) -> bytes:
     if not 0 <= nbytes <= _LONGEST or offset < 0 or offset + nbytes > size:
         raise ValueError("it extends past the end of the file")
     data = bytearray(nbytes)

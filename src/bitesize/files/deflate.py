@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.files.names import show
-from bitesize.files.pread import read_into
+from bitesize.files.pread import Handle, read_into
 
 # Distance between access points, in decompressed bytes, or more if there would be too many.
 _APART = 1 << 20
@@ -26,6 +26,7 @@ STATE_NBYTES = 64 << 10
 # Decompressors of recent reads: a read that continues one of them starts there.
 _LIVE = 16
 _INPUT = 1 << 14  # bytes that are fed at a time
+_REQUESTED = 1 << 20  # the same of objects, since each time is a request
 _OUTPUT = 1 << 16  # bytes that are skipped at a time
 
 
@@ -76,7 +77,7 @@ class SeekableDeflate:
         """Maximum bytes of the decompressor states, once the whole stream has been read."""
         return (self.size // self.apart + 1 + _LIVE) * STATE_NBYTES
 
-    def read(self, fd: int, first: int, out: NDArray[np.uint8]) -> None:
+    def read(self, fd: Handle, first: int, out: NDArray[np.uint8]) -> None:
         """Read the bytes from ``first`` into ``out``.
 
         Parameters
@@ -111,7 +112,7 @@ class SeekableDeflate:
         if crc != self.crc:
             raise BadFile(f"{show(self.path)} is damaged: the checksum of the decompressed data differs")
 
-    def _see(self, fd: int, first: int) -> None:
+    def _see(self, fd: Handle, first: int) -> None:
         """Decompress the stream up to the access point before ``first``, unless this was done before."""
         if first < self._seen:
             return
@@ -145,7 +146,7 @@ class SeekableDeflate:
 class _Stream:
     """A decompressor that continues from an access point."""
 
-    def __init__(self, of: SeekableDeflate, fd: int, point: AccessPoint) -> None:
+    def __init__(self, of: SeekableDeflate, fd: Handle, point: AccessPoint) -> None:
         self._of, self._fd = of, fd
         self.given, self._consumed, self._state = point
         self._input = b""
@@ -174,7 +175,7 @@ class _Stream:
         of = self._of
         while True:
             if not self._input:
-                fed = min(_INPUT, of.compressed - self._consumed)
+                fed = min(_INPUT if isinstance(self._fd, int) else _REQUESTED, of.compressed - self._consumed)
                 if fed <= 0 and self._state.eof:
                     raise BadFile(f"{show(of.path)} is damaged: its stream ends after {self.given:,} of {of.size:,} bytes")
                 data = bytearray(max(0, fed))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, one_line
 from bitesize.files.names import show
-from bitesize.files.pread import read_into
+from bitesize.files.pread import Handle, read_into, size_of
 
 T = TypeVar("T")
 
@@ -56,7 +55,7 @@ class Header:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_header(fd: int, path: bytes) -> Header:
+def read_header(fd: Handle, path: bytes) -> Header:
     """Return the header of an open `.npy` file, after checking it.
 
     Raises
@@ -64,7 +63,7 @@ def read_header(fd: int, path: bytes) -> Header:
     BadFile
         If the file is not a `.npy` file, holds objects or records, or its size does not match the header.
     """
-    size = os.fstat(fd).st_size
+    size = size_of(fd)
     start = bytearray(min(size, MAX_HEADER + 12))
     read_into(fd, [start], 0, path)
     return parse_header(bytes(start), size, path)
@@ -110,7 +109,7 @@ def _read_again(read: Callable[[], T], stream: io.BytesIO) -> T:
     return read()
 
 
-def read_payload(fd: int, header: Header, out: NDArray[Any], path: bytes) -> None:
+def read_payload(fd: Handle, header: Header, out: NDArray[Any], path: bytes) -> None:
     """Read the data of an open `.npy` file into ``out``: C-contiguous, of the header's shape, in native byte order.
 
     Fortran order needs another copy of the array, which the caller's scratch must include.

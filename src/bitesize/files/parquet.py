@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bitesize.errors import BadFile
 from bitesize.files.names import show
-from bitesize.files.pread import read_into
+from bitesize.files.pread import Handle, read_into
 
 _WINDOW = 1 << 10  # bytes of a header that are read first
 _LONGEST = 1 << 24  # maximum bytes of a header, including its statistics
@@ -107,7 +107,7 @@ class _Short(Exception):
     """The header is longer than the bytes read."""
 
 
-def row_groups(fd: int, size: int, path: bytes) -> list[RowGroup]:
+def row_groups(fd: Handle, size: int, path: bytes) -> list[RowGroup]:
     """Return the row groups in the metadata of a file of ``size`` bytes.
 
     Raises
@@ -153,7 +153,7 @@ def _chunk(about: dict[int, Any], size: int) -> Chunk:
     return Chunk(name, TYPES[about[1]], CODECS[about[4]], values, start, stored, nbytes, by_number, longest)
 
 
-def pages(fd: int, start: int, nbytes: int, path: bytes) -> Iterator[Page]:
+def pages(fd: Handle, start: int, nbytes: int, path: bytes) -> Iterator[Page]:
     """Return the pages of a column of a row group, which occupies ``nbytes`` bytes of a file.
 
     Raises
@@ -171,7 +171,7 @@ def pages(fd: int, start: int, nbytes: int, path: bytes) -> Iterator[Page]:
         at = page.offset + page.stored
 
 
-def _header(fd: int, at: int, end: int, path: bytes) -> tuple[dict[int, Any], int]:
+def _header(fd: Handle, at: int, end: int, path: bytes) -> tuple[dict[int, Any], int]:
     window = _WINDOW
     while True:
         data = bytearray(min(window, end - at))

@@ -5,11 +5,10 @@ A page of large values has hundreds of MiB: writers check the size only every th
 
 from __future__ import annotations
 
-import os
 import zlib
 
 from bitesize.files.parquet import Page
-from bitesize.files.pread import read_into
+from bitesize.files.pread import Handle, read_into, stream_from
 
 _PLAIN = 0  # values are written without an encoding
 _ROOM = 1 << 16  # maximum bytes of the levels before the values
@@ -18,7 +17,7 @@ _STREAMED = ("zstd", "brotli")
 _GZIP = 47  # for zlib: a header of gzip or zlib
 
 
-def first_bytes(fd: int, page: Page, codec: str, nullable: bool, most: int, path: bytes) -> bytes | None:
+def first_bytes(fd: Handle, page: Page, codec: str, nullable: bool, most: int, path: bytes) -> bytes | None:
     """Return the first bytes of the first value of a page of texts or bytes.
 
     Parameters
@@ -57,7 +56,7 @@ def first_bytes(fd: int, page: Page, codec: str, nullable: bool, most: int, path
     return data[start : start + min(most, int.from_bytes(data[at:start], "little"))]
 
 
-def _beginning(fd: int, page: Page, codec: str, nbytes: int, path: bytes) -> bytes | None:
+def _beginning(fd: Handle, page: Page, codec: str, nbytes: int, path: bytes) -> bytes | None:
     """Return the first bytes of the values of a page, decompressed, or None for a codec that cannot be decompressed partially."""
     offset, stored = page.offset + page.levels, page.stored - page.levels
     if codec == "uncompressed" or not page.compressed:
@@ -78,12 +77,11 @@ def _beginning(fd: int, page: Page, codec: str, nbytes: int, path: bytes) -> byt
     return None
 
 
-def _streamed(fd: int, offset: int, codec: str, nbytes: int) -> bytes | None:
+def _streamed(fd: Handle, offset: int, codec: str, nbytes: int) -> bytes | None:
     import pyarrow as pa
 
     values = bytearray()
-    with os.fdopen(os.dup(fd), "rb", buffering=0) as raw:
-        raw.seek(offset)
+    with stream_from(fd, offset) as raw:
         try:
             with pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec) as stream:
                 while len(values) < nbytes and (piece := stream.read(nbytes - len(values))):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BitesizeError, FileChanged, NoPermission, NotFound
 from bitesize.files.names import show
+from bitesize.storage.blocks import BlockFile, opened
 from bitesize.storage.remote import RemoteFile
 from bitesize.storage.requests import Piece, read_all
 from bitesize.storage.url import is_url
@@ -32,6 +34,8 @@ READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC",
 # readable. Delays between tries, in seconds.
 _PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
 _PAUSES = (0.1, 1.0)
+
+_STREAM = 256 << 10  # bytes of an object that a stream requests at a time
 
 # Some systems report this size for a folder that replaced a file: Python then raises the proper error.
 _IMPOSSIBLE = 1 << 50
@@ -59,7 +63,7 @@ def open_file(path: bytes) -> int:
 
 
 def with_file(path: bytes, work: Callable[[Handle], T]) -> T:
-    """Call a function with an open file; retry up to three times if the handle becomes stale.
+    """Call a function with an open file; retry up to three times if the handle becomes stale. Small reads of objects are requested in blocks.
 
     Raises
     ------
@@ -82,7 +86,23 @@ def with_file(path: bytes, work: Callable[[Handle], T]) -> T:
     raise AssertionError  # the last try returns or raises
 
 
-def open_object(path: bytes) -> RemoteFile:
+def check_readable(path: bytes) -> None:
+    """Raise the error of a file that cannot be opened: libraries that open files have none as helpful. No request is made for a listed object.
+
+    Raises
+    ------
+    FileChanged
+        If the file no longer exists.
+    NoPermission
+        If reading the file is not permitted.
+    """
+    if is_url(path):
+        open_object(path)
+    else:
+        os.close(open_file(path))
+
+
+def open_object(path: bytes) -> BlockFile:
     """Return an object, open for reading.
 
     Raises
@@ -91,7 +111,7 @@ def open_object(path: bytes) -> RemoteFile:
         If the object no longer exists.
     """
     try:
-        return RemoteFile(os.fsdecode(path))
+        return opened(os.fsdecode(path))
     except NotFound as error:
         raise FileChanged(f"{show(path)} no longer exists: it existed when it was listed") from error
 
@@ -99,6 +119,16 @@ def open_object(path: bytes) -> RemoteFile:
 def size_of(file: Handle) -> int:
     """Return the size of an open file in bytes."""
     return os.fstat(file).st_size if isinstance(file, int) else file.size
+
+
+def stream_from(file: Handle, offset: int) -> io.BufferedIOBase | io.RawIOBase:
+    """Return a file object of its own that reads an open file from an offset on; the caller closes it."""
+    if isinstance(file, int):
+        stream: Any = os.fdopen(os.dup(file), "rb", buffering=0)
+    else:
+        stream = io.BufferedReader(RemoteFile(file.address), _STREAM)
+    stream.seek(offset)
+    return stream  # type: ignore[no-any-return]
 
 
 def passing(error: BaseException) -> bool:

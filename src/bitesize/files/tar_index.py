@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tarfile
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_128_hexdigest
 
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.atomic import replacing
 from bitesize.files.names import show
 from bitesize.files.npy import read_header, read_payload
-from bitesize.files.pread import open_file
+from bitesize.files.pread import Handle, read_pieces, with_file
+from bitesize.files.state import FileState
+from bitesize.memory.limits import available
+from bitesize.memory.sizes import format_size
+from bitesize.storage import paths
+from bitesize.storage.sequential import SequentialFile
+from bitesize.storage.url import is_url
 
 SUFFIX = ".bitesize-index"
 _VERSION = 4
 # Header of the index: version, size and time of the file, number of skipped members, number of members.
 _FIRST = 5 * 8
+_MOST = 32 << 20  # bytes of an object in memory while its index is built
+_LOOKS, _NAME = 8, 90  # members that are compared with an index from elsewhere, and characters of their names
 
 
 class TarIndex(NamedTuple):
@@ -33,6 +44,8 @@ class TarIndex(NamedTuple):
         End of each name in ``blob``; offset of the data in the file, and number of bytes.
     passed_over : int
         Number of symbolic links, devices and similar members, and links without a target.
+    requested : int
+        Bytes that were requested to build the index of an object.
     """
 
     blob: NDArray[np.uint8]
@@ -40,6 +53,7 @@ class TarIndex(NamedTuple):
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
     passed_over: int = 0
+    requested: int = 0
 
     def name(self, i: int) -> str:
         """Return the name of a member; bytes that are not text are escaped."""
@@ -50,45 +64,110 @@ class TarIndex(NamedTuple):
 def tar_index(path: str) -> TarIndex:
     """Return the index of a tar file; it is built if needed, and stored next to the file if the folder is writable.
 
+    That of an object is stored in the user's folder of caches. An index next to the object is used if it fits.
+
     Raises
     ------
     BadFile
         If the file is not a tar file, is compressed, or ends within a member.
     """
+    if is_url(path):
+        return _of_object(path)
     stat = os.stat(path)
     seen = (_VERSION, stat.st_size, stat.st_mtime_ns)
-    kept = _kept(path, seen)
+    kept = _kept(path + SUFFIX, seen)
     if kept is not None:
         return kept
-    made = _made(path, stat.st_size)
-    first = np.array([*seen, made.passed_over, len(made.ends)], np.int64)
-    numbers = np.concatenate([first, made.ends, made.offsets, made.sizes]).astype("<i8")
-    # The folder may not be writable: then the index is built again next time.
-    with contextlib.suppress(OSError), replacing(path + SUFFIX) as temporary, open(temporary, "wb") as file:
-        np.save(file, np.concatenate([numbers.view(np.uint8), made.blob]))
+    with open(path, "rb") as file:
+        made = _made(path, file, stat.st_size)
+    _keep(made, path + SUFFIX, seen)
     return made
 
 
-def _kept(path: str, seen: tuple[int, ...]) -> TarIndex | None:
+def _of_object(path: str) -> TarIndex:
+    """Return the index of an object: from the user's cache, from the object next to it, or built in pieces."""
+    state = FileState.of(os.fsencode(path))
+    seen = (_VERSION, state.size, state.time)
+    cached = str(index_folder() / f"{xxh3_128_hexdigest(path.encode('utf-8', 'surrogateescape'))}.npy")
+    kept = _kept(cached, seen)
+    if kept is not None:
+        return kept
+    kept = _kept(path + SUFFIX, seen, any_time=True) if paths.isfile(path + SUFFIX) else None
+    if kept is not None and _agrees(path, kept):
+        _keep(kept, cached, seen)
+        return kept
+    with SequentialFile(path, min(_MOST, available().room // 8)) as file:
+        made = _made(path, file, state.size)
+        made = made._replace(requested=file.requested)
+    logging.getLogger("bitesize").info(
+        "listed the %s members of %s by reading %s of its %s; the list is kept in %s. A file %s%s, which bitesize writes beside a local copy, "
+        "saves this",
+        f"{len(made.ends):,}", path, format_size(made.requested), format_size(state.size), cached, paths.basename(path), SUFFIX,
+    )  # fmt: skip
+    with contextlib.suppress(OSError):
+        index_folder().mkdir(parents=True, exist_ok=True)
+    _keep(made, cached, seen)
+    return made
+
+
+def index_folder() -> Path:
+    """Return the folder of the user in which the indexes of objects are kept."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("bitesize") / "tar-indexes"
+
+
+def _agrees(path: str, index: TarIndex) -> bool:
+    """Return whether some members are where an index says, whose time is that of another copy of the file."""
+    some = np.unique(np.linspace(0, len(index.ends) - 1, min(_LOOKS, len(index.ends))).astype(np.int64))
+    if not len(some) or (index.offsets[some] < tarfile.BLOCKSIZE).any():
+        return False
+    heads = [bytearray(tarfile.BLOCKSIZE) for _ in some]
+    offsets = index.offsets[some] - tarfile.BLOCKSIZE
+    failed = read_pieces([os.fsencode(path)], np.zeros(len(some), np.int64), offsets, [memoryview(head) for head in heads])
+    try:
+        found = [tarfile.TarInfo.frombuf(bytes(head), "utf-8", "surrogateescape") for head in heads]
+    except tarfile.TarError:
+        return False
+    # Long names are cut off in headers.
+    return not failed and all(
+        (member.size == size and index.name(i)[:_NAME].startswith(member.name[:_NAME])) or member.islnk()
+        for member, size, i in zip(found, index.sizes[some].tolist(), some.tolist(), strict=True)
+    )
+
+
+def _keep(made: TarIndex, index_path: str, seen: tuple[int, ...]) -> None:
+    """Store an index, if the folder is writable: else it is built again next time."""
+    first = np.array([*seen, made.passed_over, len(made.ends)], np.int64)
+    numbers = np.concatenate([first, made.ends, made.offsets, made.sizes]).astype("<i8")
+    with contextlib.suppress(OSError), replacing(index_path) as temporary, open(temporary, "wb") as file:
+        np.save(file, np.concatenate([numbers.view(np.uint8), made.blob]))
+
+
+def _kept(index_path: str, seen: tuple[int, ...], *, any_time: bool = False) -> TarIndex | None:
     """Return the stored index of a file; None if there is no valid index, whichever program wrote it."""
-    index_path = os.fsencode(path + SUFFIX)
-    try:
-        fd = open_file(index_path)
-    except BitesizeError:
-        return None
-    try:
-        header = read_header(fd, index_path)
+    name = os.fsencode(index_path)
+
+    def read(file: Handle) -> NDArray[np.uint8] | None:
+        """Read the numbers and the names."""
+        header = read_header(file, name)
         # A member needs at least a block of the tar file, which contains its name.
         if header.dtype != np.uint8 or len(header.shape) != 1 or not _FIRST <= header.nbytes <= _FIRST + seen[1]:
             return None
-        data = np.empty(header.shape, np.uint8)
-        read_payload(fd, header, data, index_path)
+        stored = np.empty(header.shape, np.uint8)
+        read_payload(file, header, stored, name)
+        return stored
+
+    try:
+        data = with_file(name, read)
     except BitesizeError:  # damaged: it is built again
+        data = None
+    if data is None:
         return None
-    finally:
-        os.close(fd)
     *known, passed_over, count = data[:_FIRST].view("<i8").tolist()
     end = _FIRST + 3 * 8 * count
+    if any_time:
+        known[2] = seen[2]
     if tuple(known) != seen or not 0 <= count <= len(data) or end > len(data):
         return None
     ends, offsets, sizes = data[_FIRST:end].view("<i8").astype(np.int64).reshape(3, count)
@@ -110,12 +189,12 @@ def _by_name(blob: bytearray, ends: list[int]) -> dict[str, int]:
     return {blob[a:b].decode("utf-8", "surrogateescape"): i for i, (a, b) in enumerate(zip(starts, ends, strict=True))}
 
 
-def _made(path: str, size: int) -> TarIndex:
+def _made(path: str, file: Any, size: int) -> TarIndex:
     blob, ends, offsets, sizes = bytearray(), list[int](), list[int](), list[int]()
     links: dict[str, int] = {}
     passed_over = 0
     try:
-        with tarfile.open(path, "r:", errorlevel=2) as tar:
+        with tarfile.open(path, "r:", file, errorlevel=2) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
                 if member.islnk():  # another name of an earlier member
@@ -139,12 +218,11 @@ def _made(path: str, size: int) -> TarIndex:
                 ends.append(len(blob))
                 offsets.append(member.offset_data)
                 sizes.append(member.size)
-            with open(path, "rb") as file:
-                file.seek(tar.offset)
-                end = file.read(tarfile.BLOCKSIZE)
+            file.seek(tar.offset)
+            end = file.read(tarfile.BLOCKSIZE)
+            more = file.read(tarfile.BLOCKSIZE)
+            while more and more.count(0) == len(more):
                 more = file.read(tarfile.BLOCKSIZE)
-                while more and more.count(0) == len(more):
-                    more = file.read(tarfile.BLOCKSIZE)
             if more[257:262] == b"ustar":
                 raise BadFile(
                     f"{path} contains several concatenated tar files: keep them separate, or join them with tar -A"
@@ -152,8 +230,8 @@ def _made(path: str, size: int) -> TarIndex:
             if end != bytes(tarfile.BLOCKSIZE):  # tarfile accepts a file that is truncated between members
                 raise BadFile(f"{path} has no end marker: it may be truncated")
     except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError) as error:
-        with open(path, "rb") as file:
-            start = file.read(6)
+        file.seek(0)
+        start = file.read(6)
         compressed = start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
         why = "it is compressed, so its members cannot be read one by one: decompress it" if compressed else str(error)
         raise BadFile(f"{path} cannot be read as a tar file: {why}") from error

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bitesize.files.deflate import SeekableDeflate
 from bitesize.files.npy import Header
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import Handle, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.lazy.nodes import Node, Stretch
 from bitesize.lazy.select import Select, gather
@@ -45,7 +45,7 @@ class OnDisk(Node):
         if not out.size:
             return
 
-        def work(fd: int) -> None:
+        def work(fd: Handle) -> None:
             """Read from the open file."""
             if self._seen is not None:
                 self._seen.check(self.path, fd)
@@ -53,7 +53,7 @@ class OnDisk(Node):
 
         with_file(self.path, work)
 
-    def _read_run(self, fd: int, first: int, flat: NDArray[Any]) -> None:
+    def _read_run(self, fd: Handle, first: int, flat: NDArray[Any]) -> None:
         read_into(fd, [memoryview(flat.view(np.uint8))], self._offset + first * self.dtype.itemsize, self.path)  # type: ignore[arg-type]
         if not self._stored.isnative:
             flat.byteswap(inplace=True)
@@ -90,14 +90,14 @@ class Compressed(Node):
         if not out.size:
             return
 
-        def work(fd: int) -> None:
+        def work(fd: Handle) -> None:
             """Read from the open file."""
             self._seen.check(self.path, fd)
             gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
 
         with_file(self.path, work)
 
-    def _read_run(self, fd: int, first: int, flat: NDArray[Any]) -> None:
+    def _read_run(self, fd: Handle, first: int, flat: NDArray[Any]) -> None:
         self._stream.read(fd, self._header.offset + first * self.dtype.itemsize, flat.view(np.uint8))
         if not self._header.dtype.isnative:
             flat.byteswap(inplace=True)

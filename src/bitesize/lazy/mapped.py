@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import Handle, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.lazy.disk import OnDisk
 from bitesize.lazy.nodes import Node
@@ -61,7 +61,7 @@ class Strided(Node):
         if not out.size:
             return
 
-        def work(fd: int) -> None:
+        def work(fd: Handle) -> None:
             """Read from the open file."""
             if self._seen is not None:
                 self._seen.check(self.path, fd)
@@ -70,7 +70,7 @@ class Strided(Node):
 
         with_file(self.path, work)
 
-    def _read_box(self, fd: int, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+    def _read_box(self, fd: Handle, select: tuple[Select, ...], out: NDArray[Any]) -> None:
         """Read all bytes between the first and the last selected value, or split the range in halves if it is too large."""
         bounds = [(int(min(part[0], part[-1])), int(part[-1])) if isinstance(part, range) else (int(part.min()), int(part.max())) for part in select]  # fmt: skip
         reach = [abs(step) * (last - first) for step, (first, last) in zip(self._strides, bounds, strict=True)]
@@ -90,7 +90,7 @@ class Strided(Node):
         out[...] = choose(values, tuple(local))
 
     def _read_groups(
-        self, fd: int, select: tuple[Select, ...], out: NDArray[Any], axis: int, groups: list[slice | NDArray[np.int64]]
+        self, fd: Handle, select: tuple[Select, ...], out: NDArray[Any], axis: int, groups: list[slice | NDArray[np.int64]]
     ) -> None:  # fmt: skip
         for places in groups:
             chosen = (*select[:axis], places_of(select[axis], places), *select[axis + 1 :])

@@ -17,12 +17,15 @@ from bitesize.files.archives import DAMAGED
 from bitesize.files.deflate import SeekableDeflate
 from bitesize.files.names import show
 from bitesize.files.npy import MAX_HEADER, Header, HoldsObjects, parse_header, read_header
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import open_object, read_into, with_file
 from bitesize.lazy.datasets import Dataset, is_dataset, name_of
 from bitesize.lazy.disk import Compressed, OnDisk
 from bitesize.lazy.mapped import node_of_mapped
 from bitesize.lazy.nodes import Node, Turned
 from bitesize.lazy.select import SCRATCH, Select, choose, part_of, tiles
+from bitesize.storage import paths
+from bitesize.storage.blocks import holding
+from bitesize.storage.url import is_url
 
 # Separator of an archive's path and the name of a member.
 MEMBER = "::"
@@ -81,13 +84,13 @@ def node_of(part: Any) -> Node:
 
 def _of_path(path: str) -> Node:
     path, _, member = path.partition(MEMBER)
-    if not os.path.isfile(path):
+    if not paths.isfile(path):
         raise NotFound(
-            f'{path} is a folder: pass its files, such as "{os.path.join(path, "*.npy")}"'
-            if os.path.isdir(path)
+            f'{path} is a folder: pass its files, such as "{paths.join(path, "*.npy")}"'
+            if paths.isdir(path)
             else f"{path} does not exist"
         )
-    name = os.path.abspath(os.fsencode(path))  # must stay valid after a change of the working directory
+    name = paths.abspath(os.fsencode(path))  # must stay valid after a change of the working directory
     if path.lower().endswith(".npz"):
         return _of_archive(name, member)
     if member:
@@ -159,9 +162,21 @@ def _data_of(path: bytes, info: zipfile.ZipInfo) -> int:
 
 
 @contextmanager
+def _opened(path: bytes) -> Iterator[Any]:
+    """Open an archive for `zipfile`: an object as one file for all parts of it, so that none is requested twice."""
+    if not is_url(path):
+        yield os.fsdecode(path)
+        return
+    file = open_object(path)
+    file.seek(0)
+    with holding([file]):
+        yield file
+
+
+@contextmanager
 def _archive(path: bytes) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(os.fsdecode(path)) as archive:
+        with _opened(path) as file, zipfile.ZipFile(file) as archive:
             yield archive
     except BitesizeError:
         raise

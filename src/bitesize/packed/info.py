@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +17,11 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, FileChanged, MissingPackage, NotFound, PackedError
 from bitesize.files.npy import MAX_HEADER, Header, read_header
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import Handle, read_into, size_of, with_file
 from bitesize.packages import pip_install
 from bitesize.packed.column import PIECE, FileInfo
 from bitesize.packed.fields import ShardField, file_stems
+from bitesize.storage.address import Folder, folder_of
 
 SCHEMA = 1
 SHARD_JSON = "shard.json"
@@ -67,7 +67,7 @@ class ShardInfo:
         What the rows were made from, as the writer recorded it: a value of JSON, which is not checked.
     """
 
-    folder: Path
+    folder: Folder
     rows: int
     fields: Mapping[str, ShardField]
     files: Mapping[str, FileInfo]
@@ -84,7 +84,7 @@ class ShardInfo:
         """Return the names of a field's files: the data first, then offsets and shapes."""
         return self.fields[field].files(file_stems(self.fields)[field])
 
-    def path(self, field: str) -> Path:
+    def path(self, field: str) -> Folder:
         """Return the file with the data of a field."""
         return self.folder / self.file_names(field)[0]
 
@@ -137,8 +137,8 @@ class ShardInfo:
         with_file(path, lambda fd: read_into(fd, [out.reshape(-1).view(np.uint8)], offset, path))
         return out
 
-    def check_files(self) -> None:
-        """Check that each file exists and has its size, and that each `.npy` file has its header.
+    def check_files(self, *, headers: bool = True) -> None:
+        """Check that each file exists and has its size, and that each `.npy` file has its header, if ``headers`` are to be read.
 
         Raises
         ------
@@ -147,24 +147,24 @@ class ShardInfo:
         """
         for name in self.fields:
             stored, files = self.fields[name], self.file_names(name)
-            headers = {files[0]: ((self.rows, *stored.shape), stored.stored)} if stored.kind == "fixed" else {}
-            headers |= dict(
+            known = {files[0]: ((self.rows, *stored.shape), stored.stored)} if stored.kind == "fixed" else {}
+            known |= dict(
                 zip(files[1:], (((self.rows + 1,), np.dtype("<i8")), ((self.rows, 3), np.dtype("<i4"))), strict=False)
             )
             for file in files:
-                self._check_file(file, *headers.get(file, ((), None)))
+                self._check_file(file, *known.get(file, ((), None)), headers=headers)
 
-    def _check_file(self, file: str, shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> None:
+    def _check_file(self, file: str, shape: tuple[int, ...], dtype: np.dtype[Any] | None, *, headers: bool) -> None:
         path, expected = self.folder / file, self.files[file].nbytes
         payload = None if dtype is None else math.prod(shape) * dtype.itemsize
         if payload is not None and not 0 < expected - payload <= MAX_HEADER:
             raise PackedError(f"{path} cannot have {expected:,} bytes with {self.rows:,} rows: {SHARD_JSON} is damaged")
 
-        def look(fd: int) -> None:
-            size = os.fstat(fd).st_size
+        def look(fd: Handle) -> None:
+            size = size_of(fd)
             if size != expected:
                 raise PackedError(f"{path} has {size:,} bytes, but {expected:,} are recorded")
-            if payload is not None and dtype is not None:
+            if headers and payload is not None and dtype is not None:
                 header = read_header(fd, os.fsencode(path))
                 if header != Header(shape, dtype, False, expected - payload):
                     raise PackedError(f"{path} is damaged: its header does not describe {shape} {dtype}")
@@ -181,7 +181,7 @@ class ShardInfo:
         path, left = os.fsencode(self.folder / file), self.files[file].nbytes
         buffer = memoryview(bytearray(min(PIECE, max(1, left))))
 
-        def read(fd: int) -> str:
+        def read(fd: Handle) -> str:
             digest = xxhash.xxh3_128()  # of this attempt: a file of a network share may be opened again
             for start in range(0, left, PIECE):
                 piece = buffer[: min(PIECE, left - start)]
@@ -194,7 +194,7 @@ class ShardInfo:
         return with_file(path, read)
 
 
-def open_shard(folder: Path) -> ShardInfo:
+def open_shard(folder: str | os.PathLike[str]) -> ShardInfo:
     """Open a shard: read its `shard.json`, and check that every file exists and has its size.
 
     Raises
@@ -204,13 +204,13 @@ def open_shard(folder: Path) -> ShardInfo:
     PackedError
         If the shard is damaged, incomplete or of another version. The message names the file.
     """
-    path = Path(folder) / SHARD_JSON
-    info = _parsed(Path(folder), path, read_json(path))
+    path = folder_of(folder) / SHARD_JSON
+    info = _parsed(folder_of(folder), path, read_json(path))
     info.check_files()
     return info
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Folder) -> Any:
     """Return the value of a JSON file. It is untrusted.
 
     Raises
@@ -231,8 +231,8 @@ def read_json(path: Path) -> Any:
         raise PackedError(f"{path} is not valid JSON: {error}") from error
 
 
-def _whole(path: Path, fd: int) -> bytearray:
-    size = os.fstat(fd).st_size
+def _whole(path: Folder, fd: Handle) -> bytearray:
+    size = size_of(fd)
     if size > _MOST_JSON:
         raise PackedError(f"{path} has {size:,} bytes; at most {_MOST_JSON:,} are read")
     data = bytearray(size)
@@ -277,7 +277,7 @@ def files_to_json(files: Mapping[str, FileInfo]) -> dict[str, Any]:
     return {name: {"bytes": file.nbytes, "xxh3_128": file.xxh3_128} for name, file in files.items()}
 
 
-def _parsed(folder: Path, path: Path, value: Any) -> ShardInfo:
+def _parsed(folder: Folder, path: Folder, value: Any) -> ShardInfo:
     try:
         if value["format"] != _FORMAT:
             raise PackedError(f"{path} is not of a shard of bitesize")
@@ -291,7 +291,7 @@ def _parsed(folder: Path, path: Path, value: Any) -> ShardInfo:
         raise PackedError(f"{path} is damaged: {error!r}") from error
 
 
-def check_schema(path: Path, schema: Any) -> None:
+def check_schema(path: Folder, schema: Any) -> None:
     """Raise `PackedError` if a file was written with another version of the format."""
     if schema != SCHEMA or isinstance(schema, bool):
         raise PackedError(

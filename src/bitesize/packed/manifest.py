@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +29,7 @@ from bitesize.packed.info import (
     read_json,
 )
 from bitesize.spec import Encoded, Field, Spec
+from bitesize.storage.address import Folder, folder_of
 
 # Splits and shards are folders of these names, so that no manifest leads out of its store.
 _NAME = re.compile(r"[A-Za-z0-9_%~-]{1,160}")
@@ -104,7 +105,7 @@ class Manifest:
         The splits by name; one part with an empty name if the store has no splits.
     """
 
-    folder: Path
+    folder: Folder
     made_by: Mapping[str, Any]
     parts: Mapping[str, Part]
 
@@ -125,7 +126,7 @@ def write_manifest(manifest: Manifest) -> None:
     write_text(manifest.folder / MANIFEST, json.dumps(value, indent=1) + "\n")
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     """Read `manifest.json`. The files of shards are not looked at; see `ShardInfo.check_files`.
 
     Raises
@@ -135,7 +136,7 @@ def read_manifest(folder: Path) -> Manifest:
     PackedError
         If it is damaged, of another format or of another version.
     """
-    path = Path(folder) / MANIFEST
+    path = folder_of(folder) / MANIFEST
     value = read_json(path)
 
     def parse() -> Manifest:
@@ -147,13 +148,15 @@ def read_manifest(folder: Path) -> Manifest:
         if not splits or not isinstance(made_by, dict) or ("" in splits and len(splits) > 1):
             raise ValueError("no splits")
         return Manifest(
-            Path(folder), made_by, {name: part_from_json(Path(folder), name, each) for name, each in splits.items()}
+            folder_of(folder),
+            made_by,
+            {name: part_from_json(folder_of(folder), name, each) for name, each in splits.items()},
         )
 
     return parsed(path, parse)
 
 
-def parsed(path: Path, parse: Callable[[], T]) -> T:
+def parsed(path: Folder, parse: Callable[[], T]) -> T:
     """Return ``parse()``, whose errors say that a file is damaged.
 
     Raises
@@ -203,7 +206,7 @@ def description(part: Part) -> dict[str, Any]:
     }
 
 
-def part_from_json(store: Path, split: str, value: Any) -> Part:
+def part_from_json(store: Folder, split: str, value: Any) -> Part:
     """Return a part from untrusted values of JSON."""
     if split and not valid_split(split):
         raise ValueError(f"impossible name of a split: {split!r}")
@@ -237,7 +240,7 @@ def part_from_json(store: Path, split: str, value: Any) -> Part:
     )
 
 
-def _shard_from_json(folder: Path, fields: Mapping[str, ShardField], value: Any) -> ShardInfo:
+def _shard_from_json(folder: Folder, fields: Mapping[str, ShardField], value: Any) -> ShardInfo:
     if not isinstance(value["folder"], str) or not _SHARD.fullmatch(value["folder"]):
         raise ValueError(f"impossible name of a shard: {value['folder']!r}")
     files = files_from_json(value["files"], fields)

@@ -204,7 +204,7 @@ class RowCache:
             self._shards[number] = None
             self._shard_of[self._shard_of == number] = -1
         _log.warning("cache: %s; its rows are decoded again", error)
-        self.folder.discard(info.folder)
+        self.folder.discard(Path(info.folder))
 
     def held(self, rows: NDArray[np.int64]) -> int:
         """Return how many of some rows are in the cache, whatever the version of their files."""
@@ -319,7 +319,7 @@ class RowCache:
     ) -> None:  # fmt: skip
         try:
             info = writer.seal()
-            self._known.add(info.folder)
+            self._known.add(Path(info.folder))
             self._add(info, rows, versions)
         except (BitesizeError, OSError) as error:
             writer.abandon()

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BitesizeError
-from bitesize.files.pread import joined, passing, read_into, read_rows, with_file
+from bitesize.files.held import held_groups
+from bitesize.files.pread import Handle, joined, passing, read_into, read_pieces, read_rows, with_file
 from bitesize.packed.info import ShardInfo
+from bitesize.storage.url import is_url
 
 # Up to this number of files, listing all of them is faster than selecting the files of the rows.
 _FEW = 256
@@ -51,6 +53,11 @@ class FixedTable:
 
     def read(self, rows: NDArray[np.int64], out: NDArray[Any], failed: dict[int, Exception]) -> None:
         """Read rows into ``out``, shape (rows, *shape). The errors of rows that cannot be read are added to ``failed``, by index."""
+        if is_url(self.paths[0]):
+            flat = out.reshape(-1).view(np.uint8).reshape(len(rows), -1)
+            for i, error in read_pieces(*self.locate(rows), list(flat)).items():
+                failed.setdefault(i, error)
+            return
         try:
             read_rows(*self.locate(rows), out)
         except BitesizeError:
@@ -96,7 +103,8 @@ class BlobTable:
     def __init__(self, shards: Sequence[ShardInfo], field: str) -> None:
         self._stretches, first = [], 0
         pixels = shards[0].fields[field].kind == "pixels"
-        for shard in shards:
+        index = [os.fsencode(shard.folder / shard.file_names(field)[1]) for shard in shards]
+        for shard in (shards[number] for numbers in held_groups(index) for number in numbers):
             path = os.fsencode(shard.path(field))
             self._stretches.append(
                 _Stretch(path, first, shard.offsets(field), shard.shapes(field) if pixels else None)
@@ -115,6 +123,9 @@ class BlobTable:
         The errors of rows that cannot be read are added to ``failed``, by index.
         """
         which = np.searchsorted(self._ends, rows, side="right")
+        if is_url(self._stretches[0].path):
+            self._read_objects(rows, which, put, failed)
+            return
         for number, positions in _groups(which):
             stretch = self._stretches[number]
             buffers: dict[int, memoryview] = {}
@@ -132,6 +143,28 @@ class BlobTable:
                 for i in buffers:
                     failed.setdefault(i, error)
 
+    def _read_objects(
+        self,
+        rows: NDArray[np.int64],
+        which: NDArray[np.int64],
+        put: Callable[[int, int, tuple[int, ...]], memoryview],
+        failed: dict[int, Exception],
+    ) -> None:
+        """Read rows of objects at the same time."""
+        starts, buffers = np.zeros(len(rows), np.int64), list[memoryview | None]()
+        for i, number in enumerate(which.tolist()):
+            stretch = self._stretches[number]
+            row = int(rows[i]) - stretch.first
+            starts[i], stop = stretch.offsets[row : row + 2].tolist()
+            try:
+                buffer = put(i, stop - int(starts[i]), stretch.shape(row))
+                buffers.append(buffer if buffer.nbytes else None)
+            except BitesizeError as error:  # it does not fit the memory of the caller
+                buffers.append(None)
+                failed.setdefault(i, error)
+        errors = read_pieces([each.path for each in self._stretches], which, starts, buffers)
+        failed.update({i: each for i, each in errors.items() if i not in failed})
+
     def sizes(self) -> NDArray[np.int64]:
         """Return the bytes of each row, shape (rows,)."""
         return np.concatenate([np.diff(stretch.offsets) for stretch in self._stretches])
@@ -144,7 +177,7 @@ class BlobTable:
 
 
 def _read_some(
-    fd: int, places: Sequence[tuple[int, memoryview, int]], path: bytes, failed: dict[int, Exception]
+    fd: Handle, places: Sequence[tuple[int, memoryview, int]], path: bytes, failed: dict[int, Exception]
 ) -> None:  # fmt: skip
     """Read rows of one file, given by their offsets, buffers and indices."""
     for start, buffer, i in places:

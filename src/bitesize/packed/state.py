@@ -9,6 +9,7 @@ from typing import Any
 from bitesize.files.atomic import write_text
 from bitesize.files.stores import PACKING, UNFINISHED
 from bitesize.packed.info import read_json
+from bitesize.storage.address import Folder
 
 
 def write_packing(folder: Path, plan: dict[str, Any]) -> None:
@@ -16,7 +17,7 @@ def write_packing(folder: Path, plan: dict[str, Any]) -> None:
     write_text(folder / PACKING, json.dumps({"format": UNFINISHED, **plan}, indent=1) + "\n")
 
 
-def read_packing(folder: Path) -> dict[str, Any]:
+def read_packing(folder: Folder) -> dict[str, Any]:
     """Return how a store is being packed; empty if the record is of another format.
 
     Raises

@@ -14,6 +14,7 @@ from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.pread import read_files
 from bitesize.sources.base import OpenOptions
 from bitesize.spec import Encoded, Field
+from bitesize.storage import paths
 
 
 class ArrowColumn:
@@ -155,15 +156,15 @@ class ArrowColumn:
 
     def _put_files(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:
         assert self.folder is not None
-        paths, of = [], []
+        files, of = [], []
         for k, i in enumerate(numbers):
             value = self.scalar(values, k)
             if value is None:
                 failed[i] = BadFile(f"the column {self.name!r} has no value")
             else:
-                paths.append(os.fsencode(os.path.join(self.folder, value)))
+                files.append(os.fsencode(paths.join(self.folder, value)))
                 of.append(i)
-        found = read_files(paths, lambda k, nbytes: into.put(of[k], nbytes))
+        found = read_files(files, lambda k, nbytes: into.put(of[k], nbytes))
         failed.update({of[k]: error for k, error in found.items()})
 
     def _put_numbers(self, values: Any, numbers: Sequence[int], into: Any, failed: dict[int, Exception]) -> None:

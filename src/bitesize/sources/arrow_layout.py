@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from bitesize.errors import BadFile, one_line
 from bitesize.files.arrow import RecordBatch
 from bitesize.files.names import show
-from bitesize.files.pread import read_into
+from bitesize.files.pread import Handle, read_into, stream_from
 
 _LONGEST = 1 << 16  # bytes of a value that are read: enough to recognize an image, and for any path
 _PIECE = 1 << 16  # bytes that are decompressed at a time
@@ -92,7 +91,7 @@ def columns_of(schema: Any, batch: RecordBatch, path: str) -> list[ColumnLayout]
     return made
 
 
-def first_row(fd: int, column: ColumnLayout, batch: RecordBatch, path: bytes) -> Any:
+def first_row(fd: Handle, column: ColumnLayout, batch: RecordBatch, path: bytes) -> Any:
     """Return the first row of a column as an Arrow array of one value, or None for a type that only Arrow can read.
 
     Numbers in lists are read as nulls, and only the field ``bytes`` of structures: this is enough to determine the kind of a column.
@@ -117,7 +116,7 @@ def first_row(fd: int, column: ColumnLayout, batch: RecordBatch, path: bytes) ->
 class _FirstRows:
     """The first values of columns of a batch."""
 
-    def __init__(self, fd: int, batch: RecordBatch, path: bytes) -> None:
+    def __init__(self, fd: Handle, batch: RecordBatch, path: bytes) -> None:
         self._fd, self._batch, self._path = fd, batch, path
 
     def array(self, column: ColumnLayout, rows: int) -> Any:
@@ -202,12 +201,13 @@ class _FirstRows:
             data = bytearray(nbytes)
             read_into(self._fd, [data], offset, self._path)
             return bytes(data)
-        with os.fdopen(os.dup(self._fd), "rb", buffering=0) as raw:
-            raw.seek(offset + 8)
-            with pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), self._batch.codec) as stream:
-                data = bytearray()
-                while len(data) < nbytes and (piece := stream.read(min(_PIECE, nbytes - len(data)))):
-                    data += piece
+        with (
+            stream_from(self._fd, offset + 8) as raw,
+            pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), self._batch.codec) as stream,
+        ):
+            data = bytearray()
+            while len(data) < nbytes and (piece := stream.read(min(_PIECE, nbytes - len(data)))):
+                data += piece
         if len(data) < nbytes:
             raise ValueError("a compressed buffer ends too early")
         return bytes(data)

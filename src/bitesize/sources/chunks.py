@@ -6,15 +6,19 @@ import math
 import threading
 import zlib
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, BitesizeError
+from bitesize.files.pread import open_object
 from bitesize.memory.mapping import allocate
-from bitesize.sources.column import Column
+from bitesize.sources.column import Column, Stretch
+from bitesize.storage.blocks import HELD_NBYTES, hold_parts, holding
 
 # Number of cached decompressed chunks of a column, for reads of less than a whole chunk: one for each of two threads.
 _KEPT = 2
@@ -34,6 +38,11 @@ class Chunked(Column):
         Shape and dtype of the array, as stored.
     chunks
         Shape of a chunk.
+
+    Attributes
+    ----------
+    is_remote : bool
+        Whether chunks are read from objects.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...]) -> None:
@@ -41,6 +50,7 @@ class Chunked(Column):
         self._chunk_nbytes = math.prod(chunks) * dtype.itemsize
         # Whether a chunk is rows unchanged in memory, and nothing of others.
         self._as_rows = chunks[1:] == shape[1:] and dtype.isnative
+        self.is_remote = False
         self._begin()
 
     def _begin(self) -> None:
@@ -104,6 +114,45 @@ class Chunked(Column):
                     tuple(in_chunk)
                 ]
 
+    def _spans(self, chunks: Sequence[Coordinates]) -> dict[bytes, list[tuple[int, int]]]:
+        """Return where chunks are stored in objects: first bytes and numbers of bytes in each."""
+        return {}
+
+    def ahead(self, stretches: Sequence[Stretch]) -> Iterator[Sequence[Stretch]]:
+        """Yield the same rows in parts, whose chunks are in memory if they come from objects, read at the same time."""
+        part: list[Stretch] = []
+        chunks: dict[Coordinates, None] = {}
+        most = max(1, HELD_NBYTES // self._most)
+        for i, start, stop in stretches:
+            for first in range(start // self._chunks[0] * self._chunks[0], stop, self._chunks[0]):
+                here = max(start, first), min(stop, first + self._chunks[0])
+                own = [at for at in self._chunks_of(*here) if at not in self._kept]
+                if part and len(chunks.keys() | own) > most:
+                    with self._holding(list(chunks)):
+                        yield part
+                    part, chunks = [], {}
+                part.append((i + here[0] - start, *here))
+                chunks |= dict.fromkeys(own)
+        with self._holding(list(chunks)):
+            yield part
+
+    @contextmanager
+    def _holding(self, chunks: Sequence[Coordinates]) -> Iterator[None]:
+        """Read the stored bytes of chunks at the same time. What fails is read once more where it is needed, and raises its error there."""
+        files, spans = [], []
+        for path, each in self._spans(chunks).items():
+            with suppress(BitesizeError):
+                files.append(open_object(path))
+                spans.append(each)
+        hold_parts(files, spans)
+        with holding(files):
+            yield
+
+    def _chunks_of(self, start: int, stop: int) -> list[Coordinates]:
+        """Return the chunks of neighboring rows."""
+        beside = [range(-(-n // c)) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True)]
+        return list(product(range(start // self._chunks[0], -(-stop // self._chunks[0])), *beside))
+
     def _keep(self, at: Coordinates) -> NDArray[Any]:
         """Return a chunk from the cache, after loading it if needed."""
         if at not in self._kept:
@@ -134,7 +183,10 @@ class Chunked(Column):
 
     def scratch(self, rows: int) -> int:
         """Return the bytes of a thread: a chunk as stored, between two filters, and before its rows are copied."""
-        return self._most + ((not self._as_rows) + self._between) * self._chunk_nbytes
+        held = max(
+            HELD_NBYTES, self._most * math.prod(-(-n // c) for n, c in zip(self.shape[1:], self._chunks[1:], strict=True))
+        )
+        return (held if self.is_remote else 0) + self._most + ((not self._as_rows) + self._between) * self._chunk_nbytes
 
     @property
     def nbytes(self) -> int:

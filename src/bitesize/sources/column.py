@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,10 @@ from bitesize.sources.protocol import Located
 
 # Reason for refusing arrays of Python objects.
 OBJECTS = "an array of Python objects (a pickle), which could run code when read: refused; save it as text, {}.astype(str), or as numbers"
+
+
+# Neighboring rows: position in a call, first row, and end.
+Stretch = tuple[int, int, int]
 
 
 class Column(ABC):
@@ -36,6 +40,10 @@ class Column(ABC):
     @abstractmethod
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read neighboring rows into ``out``, C-contiguous and in native byte order."""
+
+    def ahead(self, stretches: Sequence[Stretch]) -> Iterator[Sequence[Stretch]]:
+        """Yield the same rows in parts. While a part is used, its bytes are in memory if they come from objects, read at the same time."""
+        yield stretches
 
     def texts(self) -> Sequence[str]:
         """Read all rows as text."""
@@ -89,6 +97,10 @@ class Squeezed(Column):
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read neighboring rows."""
         self._column.read(start, stop, out.reshape(-1, 1))
+
+    def ahead(self, stretches: Sequence[Stretch]) -> Iterator[Sequence[Stretch]]:
+        """Yield the same rows in parts, which are in memory."""
+        yield from self._column.ahead(stretches)
 
     def texts(self) -> Sequence[str]:
         """Read all rows as text."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError, DoesNotFit
+from bitesize.files.pread import read_pieces
 from bitesize.lazy.parts import MEMBER
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
@@ -22,6 +23,7 @@ from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
 from bitesize.sources.named_splits import arrays_of_split
 from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
 from bitesize.spec import Field
+from bitesize.storage.url import is_url
 
 # Names of fields that are used as labels by default.
 LABEL_FIELDS = ("y", "label", "labels", "target")
@@ -60,7 +62,7 @@ class ColumnSource(Source):
     has_splits = True
 
     def __init__(self, columns: Mapping[str, Column], options: OpenOptions, where: str) -> None:
-        self._where = where
+        self._where, self._is_remote = where, is_url(where)
         rows_of = {name: column.shape[0] if column.shape else None for name, column in columns.items()}
         columns, options, in_none = arrays_of_split(columns, rows_of, options, where)
         columns = self._with_plain_labels(columns, options)
@@ -137,13 +139,17 @@ class ColumnSource(Source):
                 into[name][...] = known[rows]
                 continue
             column, out = self._columns[name], into[name]
+            if self._is_remote:
+                _read_remote(column, rows, out, failed)
+                continue
             for i, start, stop in stretches(rows):
                 _read_apart(column, start, stop, out[i : i + stop - start], i, failed)
         raise_bad(failed)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the location of the field `primary` on disk."""
-        return self._columns[self.primary].locate(rows)
+        located = self._columns[self.primary].locate(rows)
+        return None if located is None or located.is_remote else located
 
     def chunks(self) -> ChunkStarts | None:
         """Return the chunks of the widest field; other fields are read with them."""
@@ -280,6 +286,21 @@ def stretches(rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
     for a, b in pairwise(cuts):
         if a < b:
             yield a, int(rows[a]), int(rows[b - 1]) + 1
+
+
+def _read_remote(column: Column, rows: NDArray[np.int64], out: NDArray[Any], failed: dict[int, Exception]) -> None:
+    """Read rows of objects, with many requests at the same time."""
+    located = column.locate(rows)
+    if located is not None:
+        column.check_unchanged()
+        flat = out.reshape(-1).view(np.uint8).reshape(len(rows), -1)
+        buffers = [memoryview(each) for each in flat]  # type: ignore[arg-type]
+        for i, error in read_pieces(located.paths, located.which, located.offsets, buffers).items():
+            failed.setdefault(i, error)
+        return
+    for some in column.ahead(list(stretches(rows))):
+        for i, start, stop in some:
+            _read_apart(column, start, stop, out[i : i + stop - start], i, failed)
 
 
 def _read_apart(column: Column, start: int, stop: int, out: NDArray[Any], i: int, failed: dict[int, Exception]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bitesize.files.state import combined_versions
 from bitesize.sources.protocol import ChunkStarts, Into, Located
 from bitesize.spec import Spec
+from bitesize.storage.carrying import carried
 
 
 class RowContract(ABC):
@@ -59,6 +60,10 @@ class RowContract(ABC):
     reads_files = False
     checks_files: bool = False
     _labels: NDArray[Any] | None = None  # the field "y", if there is one
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle the source with the storage options of its addresses."""
+        return carried(super().__reduce_ex__(protocol))
 
     @abstractmethod
     def __len__(self) -> int:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile, one_line
+from bitesize.errors import BadFile, BitesizeError, one_line
 from bitesize.files.arrow import Blocks, RecordBatch, batch, blocks
-from bitesize.files.pread import open_file, with_file
+from bitesize.files.held import held_ends
+from bitesize.files.pread import Handle, check_readable, open_object, size_of, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.arrow_layout import ColumnLayout, columns_of, first_row
 from bitesize.sources.arrow_rows import ArrowSource, select_split
 from bitesize.sources.arrow_table import TableChunk, pool
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
+from bitesize.storage.blocks import BLOCK, HELD_NBYTES, BlockFile, holding
+from bitesize.storage.paths import dirname
+from bitesize.storage.url import is_url
 
 
 class Feather(ArrowSource):
@@ -44,7 +49,8 @@ class Feather(ArrowSource):
         parts: list[TableChunk] = []
         rows_of: list[tuple[str, int]] = []
         known = None
-        for path in paths:
+        self._places: dict[str, Blocks] = {}  # where the messages of objects are
+        for path in (paths[i] for some in held_ends([os.fsencode(path) for path in paths]) for i in some):
             with _open(path) as file:
                 schema = _reader(file, path).schema
                 columns = _columns(schema, path)
@@ -56,13 +62,16 @@ class Feather(ArrowSource):
             self._batches += [(path, number) for number in range(len(own))]
             rows_of.append((path, sum(part.rows for part in own)))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
-        super().__init__(parts, options, where, os.path.dirname(paths[0]), rows_of)
+        super().__init__(parts, options, where, dirname(paths[0]), rows_of)
         self._needed, self._looked_at = self._columns_read(), None
         self.close()
 
-    def _learn_parts(self, path: str, schema: Any, fd: int) -> list[TableChunk]:
+    def _learn_parts(self, path: str, schema: Any, fd: Handle) -> list[TableChunk]:
         """Return the record batches of a file, and count the missing values in them."""
-        index = blocks(fd, os.fstat(fd).st_size, os.fsencode(path))
+        index = blocks(fd, size_of(fd), os.fsencode(path))
+        if isinstance(fd, BlockFile):
+            self._places[path] = index
+            fd.hold((block.offset, block.metadata) for block in (*index.dictionaries, *index.batches))
         of_all = sum(_message(fd, path, index, number, dictionary=True).nbytes for number in range(len(index.dictionaries)))
         parts = []
         for number in range(len(index.batches)):
@@ -70,7 +79,8 @@ class Feather(ArrowSource):
             columns = columns_of(schema, about, path)
             for name, column in zip(schema.names, columns, strict=True):
                 self._nulls[name] = self._nulls.get(name, 0) + column.missing
-            parts.append(TableChunk(about.rows, about.nbytes + of_all))
+            copied = about.stored if isinstance(fd, BlockFile) else 0  # once more, when Arrow takes it
+            parts.append(TableChunk(about.rows, about.nbytes + of_all + copied))
         return parts
 
     def _schema(self) -> Any:
@@ -83,9 +93,9 @@ class Feather(ArrowSource):
         found = with_file(os.fsencode(path), partial(self._first_of, path, number, self._kinds.names.index(name)))
         return next(self._column_of(part, name)).slice(0, 1) if found is None else found
 
-    def _first_of(self, path: str, number: int, column: int, fd: int) -> Any:
+    def _first_of(self, path: str, number: int, column: int, fd: Handle) -> Any:
         if self._looked_at is None:
-            index = blocks(fd, os.fstat(fd).st_size, os.fsencode(path))
+            index = blocks(fd, size_of(fd), os.fsencode(path))
             about = _message(fd, path, index, number)
             self._looked_at = about, columns_of(self._kinds, about, path) if index.little else []
         about, columns = self._looked_at
@@ -117,13 +127,28 @@ class Feather(ArrowSource):
 
         path, of_file = self._batches[number]
         self._states[path].check(os.fsencode(path))
-        with _open(path) as file:
+        with self._holding(path, of_file, names), _open(path) as file:
             batch = _batch(_reader(file, path, names), of_file, path)
         if batch.num_rows != self._parts[number].rows:
             raise BadFile(
                 f"record batch {of_file} of {path} has {batch.num_rows:,} rows, but had {self._parts[number].rows:,}"
             )
         return pa.Table.from_batches([batch])
+
+    @contextmanager
+    def _holding(self, path: str, number: int, names: Sequence[str] | None) -> Iterator[None]:
+        """Read a batch of an object with what belongs to it at the same time, unless it is large and few of its columns are needed."""
+        if not is_url(path):
+            yield
+            return
+        file, index = open_object(os.fsencode(path)), self._places[path]
+        blocks_needed = [index.batches[number], *index.dictionaries]
+        few = names is not None and set(names) != set(self._kinds.names)
+        if not few or sum(block.metadata + block.body for block in blocks_needed) <= HELD_NBYTES:
+            spans = [(block.offset, block.metadata + block.body) for block in blocks_needed]
+            file.hold([(file.size - BLOCK, BLOCK), *spans])
+        with holding([file]):
+            yield
 
     def check_unchanged(self) -> None:
         """Check all files."""
@@ -151,8 +176,8 @@ class Feather(ArrowSource):
 def _open(path: str) -> Any:
     import pyarrow as pa
 
-    os.close(open_file(os.fsencode(path)))  # for its error
-    return pa.OSFile(path)
+    check_readable(os.fsencode(path))  # for its error
+    return pa.PythonFile(open_object(os.fsencode(path)), "r") if is_url(path) else pa.OSFile(path)
 
 
 def _columns(schema: Any, path: str) -> list[str]:
@@ -163,10 +188,10 @@ def _columns(schema: Any, path: str) -> list[str]:
         raise BadFile(f"{path} cannot be read as an Arrow file: the name of a column is not text") from error
 
 
-def _message(fd: int, path: str, index: Blocks, number: int, *, dictionary: bool = False) -> RecordBatch:
+def _message(fd: Handle, path: str, index: Blocks, number: int, *, dictionary: bool = False) -> RecordBatch:
     """Return the metadata of a record batch or a dictionary."""
     block = (index.dictionaries if dictionary else index.batches)[number]
-    return batch(fd, block, os.fstat(fd).st_size, os.fsencode(path))
+    return batch(fd, block, size_of(fd), os.fsencode(path))
 
 
 def _reader(file: Any, path: str, names: Sequence[str] | None = None) -> Any:
@@ -179,6 +204,8 @@ def _reader(file: Any, path: str, names: Sequence[str] | None = None) -> Any:
             return reader
         options = pa.ipc.IpcReadOptions(included_fields=[reader.schema.names.index(name) for name in names])
         return pa.ipc.open_file(file, options=options, memory_pool=pool())
+    except BitesizeError:
+        raise
     except Exception as error:  # Arrow raises many types for damaged files
         stream = ": streams have no index; write the data in the file format" if "Not an Arrow file" in str(error) else ""
         raise BadFile(f"{path} cannot be read as an Arrow file: {one_line(error)}{stream}") from error
@@ -191,6 +218,8 @@ def _batch(reader: Any, number: int, path: str) -> Any:
             raise ValueError("its number of rows is negative")
         batch.validate(full=True)  # Arrow trusts lengths and offsets in the file, and may abort or read outside buffers
         _ = batch.schema.names  # names may be invalid text
+    except BitesizeError:
+        raise
     except Exception as error:
         raise BadFile(f"record batch {number} of {path} cannot be read: {one_line(error)}") from error
     return batch

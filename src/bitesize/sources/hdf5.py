@@ -13,9 +13,11 @@ from bitesize.lazy.parts import MEMBER
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.column import Column
 from bitesize.sources.columns import ColumnSource
-from bitesize.sources.hdf5_file import RAISED, ChunkedDataset, Dataset, Hdf5File, column_of, columns_of, damaged, open_hdf5
+from bitesize.sources.hdf5_file import ChunkedDataset, Dataset, column_of, columns_of
+from bitesize.sources.hdf5_opening import RAISED, Hdf5File, damaged, open_hdf5
 from bitesize.sources.hdf5_rows import Hdf5Files, Hdf5Groups, groups_of_rows
 from bitesize.sources.member_rows import chain_files
+from bitesize.storage import paths
 
 __all__ = ["ChunkedDataset", "Dataset", "Hdf5"]
 
@@ -64,7 +66,7 @@ class Hdf5(ColumnSource):
             path, name = _path_and_name(data)
             return cls._of_one(path, name, options)
         members = [os.fspath(each).partition(MEMBER) for each in data]
-        sources = [cls._of_one(os.path.abspath(path), name.strip("/"), options) for path, _, name in members]
+        sources = [cls._of_one(paths.abspath(path), name.strip("/"), options) for path, _, name in members]
         if len(sources) == 1:
             return sources[0]
         return chain_files(sources, options, "HDF5 files")

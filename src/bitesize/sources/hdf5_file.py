@@ -4,141 +4,31 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, one_line
-from bitesize.files.pread import joined, open_file, read_into, with_file
-from bitesize.files.state import FileState
+from bitesize.errors import BadFile, BitesizeError, one_line
+from bitesize.files.pread import Handle, joined, read_into, with_file
 from bitesize.sources.chunks import Chunked, Coordinates, inflate, most_stored, unshuffle
 from bitesize.sources.column import Column, UnsupportedColumn
+from bitesize.sources.hdf5_opening import RAISED, Hdf5File, damaged
 from bitesize.sources.protocol import Located
+from bitesize.storage.url import is_url
 
 # Number of chunks of a dataset that HDF5 caches: one for each of two threads.
 _CHUNKS_KEPT = 2
-# Slots of HDF5's table of cached chunks: a prime, as its manual recommends.
-_TABLE = 101
 # Bytes of HDF5's structures and chunk index for an open dataset.
 _OPEN_NBYTES = 1 << 18
 # Maximum number of listed datasets of a file: hard links can multiply them.
 _MOST = 10_000
 # Numbers of the filters that are decoded here.
 _DEFLATE, _SHUFFLE = 1, 2
-
-
-class Hdf5File:
-    """An HDF5 file, opened on first use in a process; data in other files is refused."""
-
-    def __init__(self, path: str, state: FileState | None = None) -> None:
-        self.path = path
-        self._state = state or FileState.of(os.fsencode(path))
-        self._open()
-
-    def check_unchanged(self, fd: int | None = None) -> None:
-        """Raise `FileChanged` if the file has changed: HDF5 would return zeros for missing data."""
-        self._state.check(os.fsencode(self.path), fd)
-
-    def _open(self) -> None:
-        self._lock, self._pid = threading.Lock(), os.getpid()
-        self._file: Any = None
-        self._datasets: dict[str, Any] = {}
-
-    def dataset(self, name: str, cache: int = 0) -> Any:
-        """Return a dataset, opened with a chunk cache of ``cache`` bytes."""
-        if self._pid != os.getpid():  # HDF5's state does not survive a fork
-            self._open()
-        with self._lock:
-            dataset = self._datasets.get(name)
-            if dataset is None:
-                dataset = self._datasets[name] = self._opened(name, cache)
-            return dataset
-
-    def root(self) -> Any:
-        """Return the open h5py file."""
-        if self._pid != os.getpid():
-            self._open()
-        with self._lock:
-            if self._file is None:
-                self._file = open_hdf5(self.path)
-            return self._file
-
-    def _opened(self, name: str, cache: int) -> Any:
-        import h5py
-
-        if self._file is None:
-            self._file = open_hdf5(self.path)
-        access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-        access.set_chunk_cache(_TABLE, cache, 1.0)
-        try:
-            return h5py.Dataset(h5py.h5d.open(self._file.id, name.encode(), access))
-        except RAISED as error:
-            raise damaged(self.path, error) from error
-
-    def close(self) -> None:
-        """Close the file; it is opened again when needed."""
-        with self._lock:
-            self._datasets.clear()
-            if self._file is not None and self._pid == os.getpid():
-                self._file.close()
-            self._file = None
-
-    def __reduce__(self) -> tuple[type[Hdf5File], tuple[str, FileState]]:
-        return Hdf5File, (self.path, self._state)  # the state identifies the file, also after unpickling
-
-
-class OpenDataset(Hdf5File):
-    """A file with one dataset that is already open and read once."""
-
-    def __init__(self, file: Hdf5File, stored: Any) -> None:
-        self.path, self._state, self._stored = file.path, file._state, stored
-
-    def dataset(self, name: str, cache: int = 0) -> Any:
-        """Return the dataset."""
-        return self._stored
-
-
-def open_hdf5(path: str) -> Any:
-    """Open a file for reading, even if other processes read it.
-
-    Raises
-    ------
-    BadFile
-        If the file is damaged, or open for writing.
-    """
-    import h5py
-
-    os.close(open_file(os.fsencode(path)))  # for its error: the error of HDF5 is not helpful
-    for locking in _LOCKING:
-        try:
-            file = h5py.File(path, "r", locking=locking, rdcc_nbytes=CACHE)
-        except RAISED as error:
-            if "locking" in str(error) and locking != _LOCKING[-1]:
-                continue
-            raise damaged(path, error) from error
-        if file.mode == "r":
-            return file
-        file.close()  # HDF5 shares it with the writer, and data not yet on disk would be missing
-        raise BadFile(f"{path} is open for writing in this program: close it first")
-    raise AssertionError
-
-
-# HDF5's default size of the chunk cache of a dataset.
-CACHE = 1 << 20
-# HDF5 opens a file twice in a program only with the same locking; without locking if it is not open yet.
-_LOCKING = (False, None, True, "best-effort")
-# Errors that h5py raises for damaged files.
-RAISED = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, UnicodeError)
-
-
-def damaged(path: str, error: BaseException) -> BadFile:
-    """Return the error of a file that h5py cannot read."""
-    return BadFile(f"{path} cannot be read as HDF5: {one_line(error)}")
 
 
 class Dataset(Column):
@@ -168,7 +58,7 @@ class Dataset(Column):
         if self._offset is not None:  # HDF5 returns zeros for missing data of a truncated file
             offset, path = self._offset + start * self._row_nbytes, self._path[0]
 
-            def work(fd: int) -> None:
+            def work(fd: Handle) -> None:
                 """Read from the file whose offset is known."""
                 self._file.check_unchanged(fd)
                 read_into(fd, [out.reshape(-1).view(np.uint8)], offset, path)
@@ -179,6 +69,8 @@ class Dataset(Column):
         self._check_stored(dataset, start, stop)
         try:
             dataset.read_direct(out, np.s_[start:stop], np.s_[0 : stop - start])
+        except BitesizeError:
+            raise
         except (OSError, RuntimeError, ValueError, TypeError) as error:
             raise BadFile(
                 f"{self._file.path}: rows {start} to {stop - 1} of {self._name!r} cannot be read: {one_line(error)}"
@@ -194,6 +86,8 @@ class Dataset(Column):
         for at in product(range(first, stop, self._chunks[0]), *across):
             try:
                 size = dataset.id.get_chunk_info_by_coord(at).size
+            except BitesizeError:
+                raise
             except RAISED as error:
                 raise damaged(self._file.path, error) from error
             if size > most_stored(self._chunk_nbytes):
@@ -209,6 +103,8 @@ class Dataset(Column):
         self._check_stored(dataset, 0, self.shape[0])
         try:
             text = dataset.asstr(errors="backslashreplace")[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+        except BitesizeError:
+            raise
         except RAISED as error:
             raise damaged(self._file.path, error) from error
         return [each.decode("utf-8", "backslashreplace") if isinstance(each, bytes) else str(each) for each in text.ravel()]
@@ -247,11 +143,25 @@ class ChunkedDataset(Chunked):
         super().__init__(tuple(stored.shape), stored.dtype, stored.chunks)
         self._file, self._name, self._filters = file, name, filters
         self._path = os.fsencode(file.path)
+        self.is_remote = is_url(file.path)
+
+    def _spans(self, chunks: Sequence[Coordinates]) -> dict[bytes, list[tuple[int, int]]]:
+        """Return where chunks are stored in the object."""
+        spans = []
+        for at in chunks:
+            with suppress(BitesizeError, *RAISED):  # raised where the chunk is read
+                dataset = self._file.dataset(self._name).id
+                info = dataset.get_chunk_info_by_coord(tuple(i * c for i, c in zip(at, self._chunks, strict=True)))
+                if info.byte_offset is not None and info.size <= self._most:
+                    spans.append((info.byte_offset, info.size))
+        return {self._path: spans}
 
     def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
         try:
             offset = tuple(i * c for i, c in zip(at, self._chunks, strict=True))
             info = self._file.dataset(self._name).id.get_chunk_info_by_coord(offset)
+        except BitesizeError:
+            raise
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise BadFile(f"{self._where(at)} cannot be found: {one_line(error)}") from error
         if info.byte_offset is None:
@@ -264,7 +174,7 @@ class ChunkedDataset(Chunked):
         if not undo and info.size != len(out):
             raise BadFile(f"{self._where(at)} has {info.size:,} bytes; {len(out):,} are expected")
 
-        def load(fd: int) -> None:
+        def load(fd: Handle) -> None:
             """Read the chunk from the file in which it was located."""
             self._file.check_unchanged(fd)
             read_into(fd, [data], info.byte_offset, self._path)
@@ -287,6 +197,8 @@ class ChunkedDataset(Chunked):
     def _fill_value(self) -> Any:
         try:  # only when needed: damaged chunks can crash HDF5
             return self._file.dataset(self._name).fillvalue
+        except BitesizeError:
+            raise
         except RAISED as error:
             raise damaged(self._file.path, error) from error
 
@@ -372,6 +284,8 @@ def _members(group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any
             continue
         try:
             member = group[name]
+        except BitesizeError:
+            raise
         except (KeyError, OSError, RuntimeError) as error:
             yield full, f"damaged, or a link without a target ({one_line(error, 100)})"
             continue

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BitesizeError
+from bitesize.files.held import held_groups
 from bitesize.lazy.parts import MEMBER
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.column import UnsupportedColumn
 from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
-from bitesize.sources.hdf5_file import CACHE, RAISED, Hdf5File, OpenDataset, column_of, columns_of, damaged, open_hdf5
+from bitesize.sources.hdf5_file import column_of, columns_of
+from bitesize.sources.hdf5_opening import CACHE, RAISED, Hdf5File, OpenDataset, damaged, open_hdf5
 from bitesize.sources.member_rows import (
     Layout,
     Member,
@@ -28,6 +30,8 @@ from bitesize.sources.member_rows import (
     refuse_two_labels,
     rows_among,
 )
+from bitesize.storage.blocks import HELD_NBYTES
+from bitesize.storage.url import is_url
 
 
 def _members(group: Any, file: Hdf5File, prefix: str) -> Members:
@@ -87,6 +91,14 @@ class Hdf5Files(MemberRows, FileSource):
         self._take(layout, options)
         if y is not None:
             self.spec = {**layout.spec, "y": y}
+
+    def _held(self, rows: Sequence[int]) -> Iterator[range]:
+        """Read files that are objects at the same time."""
+        return held_groups([self._names.path(row) for row in rows])
+
+    def scratch(self, rows: int) -> int:
+        """Return the bytes for reading one row, and of objects that are read together."""
+        return super().scratch(rows) + (HELD_NBYTES if is_url(self._names.path(0)) else 0)
 
     @contextmanager
     def _row(self, row: int) -> Iterator[Members]:

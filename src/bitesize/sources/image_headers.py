@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bitesize.decode.reduced import COLORS_ARE_REDUCED, KEEPS_GRAY, gray_is_reduced
 from bitesize.decode.tiff import TiffFacts, tiff_facts
 from bitesize.errors import BitesizeError
+from bitesize.files.held import held_starts
 from bitesize.files.names import Names, show
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import Handle, read_into, size_of, with_file
 from bitesize.sources.choices import Choice
 from bitesize.spec import Mode
 
@@ -50,9 +51,9 @@ def probe(names: Names, mode: Mode) -> ProbedImages:
     return ProbedImages(left_out, (Choice(COLORS_ARE_REDUCED, ""),) if wide else ())
 
 
-def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes, TiffFacts]]:
+def _facts_of_tiffs(names: Names, chosen: Sequence[int]) -> Iterable[tuple[bytes, TiffFacts]]:
     """Return path and header of each readable TIFF."""
-    for number in chosen:
+    for number in _held(names, chosen):
         path = names.path(number)
         try:
             facts = with_file(path, lambda fd, path=path: tiff_facts(lambda at, size: _read(fd, at, size, path)))  # type: ignore[misc]
@@ -62,10 +63,15 @@ def _facts_of_tiffs(names: Names, chosen: Iterable[int]) -> Iterable[tuple[bytes
             yield path, facts
 
 
-def _wide_pngs(names: Names, chosen: Iterable[int]) -> list[int]:
+def _held(names: Names, chosen: Sequence[int]) -> Iterator[int]:
+    """Yield files, whose beginnings are in memory if they are objects."""
+    return (chosen[i] for some in held_starts([names.path(number) for number in chosen]) for i in some)
+
+
+def _wide_pngs(names: Names, chosen: Sequence[int]) -> list[int]:
     """Return the channels of PNGs of 16 bits: 1 for gray, else 3."""
     channels = []
-    for number in chosen:
+    for number in _held(names, chosen):
         path = names.path(number)
         try:
             start = with_file(path, lambda fd, path=path: _read(fd, 0, _PNG_NBYTES, path))  # type: ignore[misc]
@@ -76,8 +82,8 @@ def _wide_pngs(names: Names, chosen: Iterable[int]) -> list[int]:
     return channels
 
 
-def _read(fd: int, at: int, size: int, path: bytes) -> bytes:
+def _read(fd: Handle, at: int, size: int, path: bytes) -> bytes:
     """Read a part of a file: fewer bytes at its end."""
-    buffer = bytearray(max(0, min(size, os.fstat(fd).st_size - at)))
+    buffer = bytearray(max(0, min(size, size_of(fd) - at)))
     read_into(fd, [buffer], at, path)
     return bytes(buffer)

@@ -17,6 +17,7 @@ from bitesize.sources.base import Source
 from bitesize.sources.file_rows import FileSource
 from bitesize.sources.protocol import Into, raise_bad
 from bitesize.spec import Encoded, Mode
+from bitesize.storage.url import is_url
 
 # Suffixes of mask names after the name of the image.
 _END = re.compile(
@@ -78,6 +79,12 @@ class ImagesWithMasks(FileSource):
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the image and the mask of each row."""
         numbers = rows.tolist()
+        if numbers and is_url(self._masks.path(numbers[0])):  # requests for both at the same time
+            paths = [names.path(row) for names in (self._names, self._masks) for row in numbers]
+            count = len(numbers)
+            errors = read_files(paths, lambda k, nbytes: into["xy"[k // count]].put(k % count, nbytes))
+            raise_bad({k % count: error for k, error in errors.items()})
+            return
         failed = read_files([self._names.path(row) for row in numbers], into["x"].put)
         raise_bad(failed | read_files([self._masks.path(row) for row in numbers], into["y"].put))
 

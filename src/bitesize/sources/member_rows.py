@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -184,12 +184,18 @@ class MemberRows(Source):
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
         failed: dict[int, Exception] = {}
-        for i, row in enumerate(rows.tolist()):
-            try:
-                self._read_one(row, i, into)
-            except BitesizeError as error:
-                failed[i] = error
+        numbers = rows.tolist()
+        for some in self._held(numbers):
+            for i in some:
+                try:
+                    self._read_one(numbers[i], i, into)
+                except BitesizeError as error:
+                    failed[i] = error
         raise_bad(failed)
+
+    def _held(self, rows: Sequence[int]) -> Iterator[range]:
+        """Yield the positions of rows in ranges; while a range is used, its small objects are in memory."""
+        yield range(len(rows))
 
     def _read_one(self, row: int, i: int, into: Into) -> None:
         with self._row(row) as members:
@@ -224,7 +230,7 @@ class MemberRows(Source):
     def _values(self, name: str) -> list[Any]:
         """Return a field of one value per row, for all rows."""
         values = []
-        for row in range(len(self)):
+        for row in (row for rows in self._held(range(len(self))) for row in rows):
             with self._row(row) as members:
                 value = np.ravel(self._member(members, name, row).value())[0]
                 values.append(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BitesizeError
+from bitesize.files.held import object_size
 from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header, read_payload
-from bitesize.files.pread import READ_FLAGS, compiled, joined, read_into, with_file
+from bitesize.files.pread import READ_FLAGS, Handle, compiled, joined, read_into, read_pieces, size_of, with_file
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.file_rows import FileSource, example_files, first_readable_file
 from bitesize.sources.protocol import Into, Located, raise_bad
 from bitesize.spec import Field
+from bitesize.storage.url import is_url
 
 
 class NpyFiles(FileSource):
@@ -60,6 +61,7 @@ class NpyFiles(FileSource):
         )
         # A file that starts with the same bytes has the same header: no parsing then.
         self._header, self._start = header, start
+        self._remote = is_url(names.path(0))
         self._plain = header.dtype.isnative and not (header.fortran and len(header.shape) > 1)
         super().__init__(names, labels, classes, left_out, Field(header.shape, header.dtype.newbyteorder("=")))
 
@@ -71,7 +73,7 @@ class NpyFiles(FileSource):
         out = into["x"]
         start = bytearray(len(self._start))
         paths = [self._names.path(row) for row in rows.tolist()]
-        for i in self._read_alike(paths, start, out):
+        for i in self._read_alike_objects(paths, out, failed) if self._remote else self._read_alike(paths, start, out):
             try:
                 with_file(paths[i], partial(self._read_one, path=paths[i], start=start, out=out[i : i + 1]))
             except BitesizeError as error:
@@ -80,7 +82,7 @@ class NpyFiles(FileSource):
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the files, and the header that each must have."""
-        if not self._plain:
+        if not self._plain or self._remote:
             return None
         paths = [self._names.path(row) for row in rows.tolist()]
         each = np.arange(len(paths), dtype=np.int64)
@@ -97,9 +99,26 @@ class NpyFiles(FileSource):
         libc.read_alike(*joined(paths), READ_FLAGS, header, seen, rows, good)
         return np.flatnonzero(~good).tolist()
 
-    def _read_one(self, fd: int, path: bytes, start: bytearray, out: NDArray[Any]) -> None:
+    def _read_alike_objects(self, paths: list[bytes], out: NDArray[Any], failed: dict[int, Exception]) -> Iterable[int]:
+        """Read objects with the header of the first at the same time; return those that have another header."""
+        if not self._plain:
+            return range(len(paths))
+        rows, size = out.reshape(-1).view(np.uint8).reshape(len(paths), self._header.nbytes), len(self._start)
+        starts = np.zeros((len(paths), size), np.uint8)
+        which = np.repeat(np.arange(len(paths)), 2)
+        alike = [object_size(path) == size + self._header.nbytes for path in paths]
+        buffers = [memoryview(part[i]) if alike[i] else None for i in range(len(paths)) for part in (starts, rows)]
+        errors = read_pieces(paths, which, np.tile(np.array([0, size]), len(paths)), buffers)
+        other = (starts != np.frombuffer(self._start, np.uint8)).any(axis=1)
+        for k, error in errors.items():
+            other[k // 2] = isinstance(error, BadFile)  # too short: its own header says how
+            if not other[k // 2]:
+                failed[k // 2] = error
+        return [i for i in np.flatnonzero(other).tolist() if i not in failed]
+
+    def _read_one(self, fd: Handle, path: bytes, start: bytearray, out: NDArray[Any]) -> None:
         known = self._header
-        size = os.fstat(fd).st_size
+        size = size_of(fd)
         if self._plain and size == known.offset + known.nbytes:
             read_into(fd, [start, out.reshape(-1).view(np.uint8)], 0, path)
             if start == self._start:
@@ -149,7 +168,7 @@ def _ways(header: Header, first: Field) -> str:
     return f"every file is one row, and rows must have the same shape and dtype: {equal}"
 
 
-def _begin_of(fd: int, path: bytes) -> tuple[Header, bytes]:
+def _begin_of(fd: Handle, path: bytes) -> tuple[Header, bytes]:
     """Return the header of an open file, and its bytes."""
     header = read_header(fd, path)
     start = bytearray(header.offset)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError, NotFound
+from bitesize.files.held import held_groups
 from bitesize.files.names import Names, show
 from bitesize.files.npy import HoldsObjects
 from bitesize.files.pread import joined
@@ -28,6 +29,8 @@ from bitesize.sources.protocol import Into, Located, raise_bad
 from bitesize.sources.sparse import SparseRows, is_sparse
 from bitesize.spec import Field
 from bitesize.storage import paths
+from bitesize.storage.blocks import HELD_NBYTES
+from bitesize.storage.url import is_url
 
 
 class ArchiveMember(Column):
@@ -103,7 +106,7 @@ class NpzArrays(ColumnSource):
 
     @classmethod
     def _of_one(cls, path: str, member: str, options: OpenOptions) -> Source:
-        path = os.path.abspath(path)
+        path = paths.abspath(path)
         where = show(os.fsencode(path))
         columns: dict[str, Column] = {}
         for name, node in members(os.fsencode(path)).items():
@@ -186,11 +189,13 @@ class NpzFiles(FileSource):
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
         failed: dict[int, Exception] = {}
-        for i, row in enumerate(rows.tolist()):
-            try:
-                self._read_one(row, i, into)
-            except BitesizeError as error:
-                failed[i] = error
+        numbers = rows.tolist()
+        for some in held_groups([self._names.path(row) for row in numbers]):
+            for i in some:
+                try:
+                    self._read_one(numbers[i], i, into)
+                except BitesizeError as error:
+                    failed[i] = error
         raise_bad(failed)
 
     def _read_one(self, row: int, i: int, into: Into) -> None:
@@ -209,8 +214,8 @@ class NpzFiles(FileSource):
             node.read(whole(node.shape), into[name][i, ...])  # a view, also of single numbers
 
     def scratch(self, rows: int) -> int:
-        """Return the bytes of a decompressor and its input buffer."""
-        return SCRATCH
+        """Return the bytes of a decompressor and its input buffer, and of objects that are read together."""
+        return SCRATCH + (HELD_NBYTES if is_url(self._names.path(0)) else 0)
 
     @classmethod
     def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:

@@ -31,6 +31,8 @@ from bitesize.sources.packed_options import choices_of, chosen_of, label_of, ope
 from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
 from bitesize.spec import Field
 from bitesize.storage import paths
+from bitesize.storage.address import folder_of
+from bitesize.storage.url import is_url
 
 # Bytes per read when rows are read by chunk: a good size for hard disks and networks.
 _RUN_BYTES = 1 << 20
@@ -63,6 +65,7 @@ class PackedStore(Source):
     reads_files = True
 
     def __init__(self, manifest: Manifest, split: str, options: OpenOptions) -> None:
+        self._remote = is_url(str(manifest.folder))
         self._part, self._where = manifest.parts[split], str(manifest.folder / split if split else manifest.folder)
         part = self._part
         self._stored_name = chosen_of(part, options, self._where)
@@ -79,8 +82,8 @@ class PackedStore(Source):
         self._labels_read: NDArray[Any] | None = None
         # Before the files are looked at, so that a change in between is noticed.
         self._states = [(path, _state_of(path)) for path in _files(part.shards)]
-        for shard in part.shards:
-            shard.check_files()
+        for number, shard in enumerate(part.shards):
+            shard.check_files(headers=not self._remote or not number)  # sizes of objects are known, headers cost requests
         self._ends = np.cumsum([shard.rows for shard in part.shards], dtype=np.int64)
         self._fixed: dict[str, FixedTable] = {
             name: self._table(FixedTable, name) for name in self.spec if self._held(name).kind == "fixed"
@@ -151,7 +154,7 @@ class PackedStore(Source):
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the location of the field `primary`, if its rows have one shape."""
         table, dtype = self._fixed.get(self.primary), self._held(self.primary).dtype
-        if table is None or dtype is None or not dtype.isnative:
+        if table is None or dtype is None or not dtype.isnative or self._remote:
             return None
         paths, which, offsets = table.locate(rows)
         return Located(paths, which, offsets, joined=table.joined)
@@ -285,7 +288,7 @@ class PackedStore(Source):
     @classmethod
     def opened(cls, data: Any, options: OpenOptions) -> Source:
         """Open a store, or one of its splits."""
-        folder = Path(os.path.abspath(data))
+        folder = folder_of(paths.abspath(data))
         if not is_store(folder) and is_unfinished(folder):
             raise PackedError(f"{data} is not complete: run the command that packs it again, which continues where it ended")
         manifest = read_manifest(folder)

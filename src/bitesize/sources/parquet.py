@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -12,15 +13,19 @@ from typing import Any
 import numpy as np
 
 from bitesize.errors import BadFile, BitesizeError, one_line
+from bitesize.files.held import held_ends
 from bitesize.files.names import show
 from bitesize.files.parquet import Chunk, Page, RowGroup, pages, row_groups
-from bitesize.files.pread import open_file, read_into, with_file
+from bitesize.files.pread import Handle, check_readable, open_object, read_into, size_of, with_file
 from bitesize.files.state import FileState
 from bitesize.sources.arrow_rows import ArrowSource, select_split
 from bitesize.sources.arrow_table import TableChunk, chosen_pool, pool
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.label_columns import labeled
 from bitesize.sources.parquet_first import first_row
+from bitesize.storage.blocks import HELD_NBYTES, BlockFile, holding
+from bitesize.storage.paths import dirname
+from bitesize.storage.url import is_url
 
 # Bytes of a value of a type; others are as long unchanged.
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
@@ -31,6 +36,8 @@ _ENTRIES = 1 << 18  # maximum number of dictionary entries that are checked: com
 _CHUNK = 400
 # Bytes of a column that are read at a time.
 _BUFFER = 1 << 17
+# Bytes at the end of a file that Arrow reads first: they have the metadata, unless there are many columns.
+_FOOTER = 1 << 16
 # Bytes a value on its way: whole numbers are stored as four, and values of lists have two levels of two.
 _PASSING = 12
 
@@ -48,12 +55,13 @@ class Parquet(ArrowSource):
         self._needed: list[str] | None = None
         self._kinds: Any = None  # names and types of the columns
         self._reader: Any = None  # Arrow's reader of the first rows, while columns are examined
+        self._object: BlockFile | None = None  # what it reads, if that is an object
         parts: list[TableChunk] = []
         known = None
         self._nulls: dict[str, int | None] = {}  # number of missing values of each column, None if unknown
         rows_of: list[tuple[str, int]] = []
         self._states = {path: FileState.of(os.fsencode(path)) for path in paths}
-        for path in paths:
+        for path in (paths[i] for some in held_ends([os.fsencode(path) for path in paths]) for i in some):
             file = _open(path)
             with file:
                 columns = _columns_of(file, path)
@@ -73,7 +81,7 @@ class Parquet(ArrowSource):
                     self._groups.append((path, number, group))
         where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         try:
-            super().__init__(parts, options, where, os.path.dirname(paths[0]), rows_of)
+            super().__init__(parts, options, where, dirname(paths[0]), rows_of)
         finally:
             self._close_reader()
         self._needed = self._columns_read()
@@ -86,7 +94,7 @@ class Parquet(ArrowSource):
     def _read_part(self, number: int) -> Any:
         path, group, about = self._groups[number]
         self._states[path].check(os.fsencode(path))
-        with _open(path) as found:
+        with _holding(path, [about], None), _open(path) as found:
             return self._read_group(found, number, group, about, self._needed)
 
     def _schema(self) -> Any:
@@ -96,23 +104,30 @@ class Parquet(ArrowSource):
         """Return the first row of a column, from one page, or from the first bytes of large values."""
         path, number, group = self._groups[self._first_part()]
         if self._reader is None:
-            self._reader = _open(path)
-        return first_row(self._reader, path, number, group, self._kinds.field(name))
+            self._object = _first_bytes(path, group)
+            with holding([self._object] if self._object else []):
+                self._reader = _open(path)
+        with holding([self._object] if self._object else []):
+            return first_row(self._reader, path, number, group, self._kinds.field(name))
 
     def _close_reader(self) -> None:
         if self._reader is not None:
             self._reader.close()
-            self._reader = None
+            self._reader = self._object = None
 
     def _values(self, name: str) -> Iterator[Any]:
         """Yield one column, row group by row group, without reading others."""
         for path, of_path in groupby(enumerate(self._groups), lambda each: each[1][0]):
             self._states[path].check(os.fsencode(path))
-            with _open(path) as file:
-                groups = _groups(path)  # with all columns
-                for number, (_, group, about) in of_path:
-                    if about.rows:
-                        yield from self._read_group(file, number, group, groups[group], [name]).column(0).chunks
+            groups = _groups(path)  # with all columns
+            for some in _together(of_path, groups, name):
+                tables = []
+                with _holding(path, [groups[group] for _, (_, group, _) in some], [name]), _open(path) as file:
+                    for number, (_, group, about) in some:
+                        if about.rows:
+                            tables.append(self._read_group(file, number, group, groups[group], [name]))
+                for table in tables:
+                    yield from table.column(0).chunks
 
     def _missing(self, names: Sequence[str]) -> dict[str, int]:
         """Return the numbers of missing values, from the metadata or by reading."""
@@ -204,13 +219,55 @@ class Parquet(ArrowSource):
         return cls.opened([str(folder / "data.parquet")], OpenOptions())
 
 
+@contextmanager
+def _holding(path: str, groups: Sequence[RowGroup], columns: Sequence[str] | None) -> Iterator[None]:
+    """Read the metadata and some or all columns of row groups of an object at the same time; they are in memory until the end."""
+    if not is_url(path):
+        yield
+        return
+    file = open_object(os.fsencode(path))
+    chunks = [chunk for group in groups for chunk in group.chunks if columns is None or chunk.name.split(".")[0] in columns]
+    file.hold([(file.size - _FOOTER, _FOOTER), *((chunk.start, chunk.stored) for chunk in chunks)])
+    with holding([file]):
+        yield
+
+
+def _first_bytes(path: str, group: RowGroup) -> BlockFile | None:
+    """Return an object with the first bytes of all columns of a row group in memory; None for a file of the disk."""
+    if not is_url(path):
+        return None
+    file = open_object(os.fsencode(path))
+    chunks = group.chunks[: HELD_NBYTES // _BUFFER]
+    file.hold([(file.size - _FOOTER, _FOOTER), *((chunk.start, min(chunk.stored, _BUFFER)) for chunk in chunks)])
+    return file
+
+
+def _together(groups: Iterable[Any], stored: Sequence[RowGroup], column: str) -> Iterator[list[Any]]:
+    """Yield row groups of a file in lists: of an object several, whose column is read at the same time; else one each."""
+    some: list[Any] = []
+    total = 0
+    for each in groups:
+        _, (path, group, _) = each
+        nbytes = sum(chunk.stored for chunk in stored[group].chunks if chunk.name.split(".")[0] == column)
+        if some and (not is_url(path) or total + nbytes > HELD_NBYTES):
+            yield some
+            some, total = [], 0
+        some.append(each)
+        total += nbytes
+    if some:
+        yield some
+
+
 def _open(path: str) -> Any:
     import pyarrow.parquet as pq
 
-    os.close(open_file(os.fsencode(path)))  # for its error
+    check_readable(os.fsencode(path))  # for its error
     try:
         with chosen_pool():
-            return pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=_BUFFER)
+            found = open_object(os.fsencode(path)) if is_url(path) else path
+            return pq.ParquetFile(found, memory_map=False, pre_buffer=False, buffer_size=_BUFFER)
+    except BitesizeError:
+        raise
     except Exception as error:  # Arrow raises many types for damaged files
         raise BadFile(f"{path} cannot be read as Parquet: {one_line(error)}") from error
 
@@ -246,7 +303,7 @@ def _count_nulls(found: Any, counts: dict[str, int | None], path: str) -> None:
 
 
 def _groups(path: str) -> list[RowGroup]:
-    return with_file(os.fsencode(path), lambda fd: row_groups(fd, os.fstat(fd).st_size, os.fsencode(path)))
+    return with_file(os.fsencode(path), lambda fd: row_groups(fd, size_of(fd), os.fsencode(path)))
 
 
 def _in_memory(chunk: Chunk, rows: int) -> int:
@@ -258,7 +315,7 @@ def _in_memory(chunk: Chunk, rows: int) -> int:
     return nbytes + (rows * max(64, chunk.longest) if chunk.by_number else 0)
 
 
-def _check_pages(chunk: Chunk, most: int, fd: int, path: bytes) -> int:
+def _check_pages(chunk: Chunk, most: int, fd: Handle, path: bytes) -> int:
     """Compare the pages of a column with its metadata.
 
     Returns
@@ -291,7 +348,7 @@ def _check_pages(chunk: Chunk, most: int, fd: int, path: bytes) -> int:
     return longest if longest * numbers > most else 0
 
 
-def _longest_entry(fd: int, page: Page, chunk: Chunk, path: bytes) -> int:
+def _longest_entry(fd: Handle, page: Page, chunk: Chunk, path: bytes) -> int:
     """Return the bytes of the longest entry of a dictionary, or an upper bound."""
     if chunk.type != "BYTE_ARRAY":  # of one size each
         return page.nbytes

@@ -12,7 +12,7 @@ from bitesize.errors import BadFile, BitesizeError, one_line
 from bitesize.files.names import show
 from bitesize.files.parquet import Chunk, Page, RowGroup, pages
 from bitesize.files.parquet_values import first_bytes
-from bitesize.files.pread import with_file
+from bitesize.files.pread import Handle, with_file
 from bitesize.sources.arrow_columns import is_text
 from bitesize.sources.text_labels import check_room
 
@@ -70,7 +70,7 @@ def first_row(file: Any, path: str, number: int, group: RowGroup, field: Any) ->
         raise BadFile(f"row group {number} of {path} cannot be read: {why}") from error
 
 
-def _first_pages(chunk: Chunk, fd: int, path: bytes) -> list[Page]:
+def _first_pages(chunk: Chunk, fd: Handle, path: bytes) -> list[Page]:
     """Return the first page with values, and the dictionary before it."""
     first_pages = []
     for page in pages(fd, chunk.start, chunk.stored, path) if chunk.values else ():
@@ -85,7 +85,7 @@ def _first_pages(chunk: Chunk, fd: int, path: bytes) -> list[Page]:
     return first_pages
 
 
-def _value(found: Any, chunk: Chunk, page: Page, fd: int, path: bytes) -> bytes | None:
+def _value(found: Any, chunk: Chunk, page: Page, fd: Handle, path: bytes) -> bytes | None:
     """Return the first bytes of the first value of a column, None if the whole page is needed."""
     schema = found.metadata.schema
     leaf = next((leaf for leaf in map(schema.column, range(len(schema))) if leaf.path == chunk.name), None)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadRows
+from bitesize.storage.url import is_url
 
 
 class EncodedInto(Protocol):
@@ -91,6 +92,11 @@ class Located(NamedTuple):
     joined: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None
     in_memory: bool = False
     array: NDArray[Any] | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Return whether the files are objects, which compiled code cannot read: sources do not locate such rows."""
+        return bool(self.paths) and is_url(self.paths[0])
 
 
 def flat_rows(x: NDArray[Any]) -> NDArray[Any] | None:

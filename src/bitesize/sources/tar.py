@@ -7,8 +7,10 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,20 @@ from numpy.typing import NDArray
 from bitesize.decode.header import SUFFIXES
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.files.names import show
-from bitesize.files.npy import MAX_HEADER, parse_header
-from bitesize.files.pread import passing, read_into, with_file
+from bitesize.files.npy import MAX_HEADER, Header, parse_header
+from bitesize.files.pread import Handle, passing, read_into, read_pieces, with_file
 from bitesize.files.state import FileState
-from bitesize.files.tar_index import tar_index
+from bitesize.files.tar_index import SUFFIX, TarIndex, index_folder, tar_index
 from bitesize.files.tar_samples import Samples
+from bitesize.memory.sizes import format_size
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.columns import LABEL_FIELDS, wanted_fields
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.protocol import ChunkStarts, Into, raise_bad
 from bitesize.spec import Encoded, Field
+from bitesize.storage.blocks import HELD_NBYTES
+from bitesize.storage.url import is_url
 
 # A sample's members that hold its class, as a number or a name.
 _CLASSES = ("cls", "label", "cls.txt")
@@ -36,6 +41,7 @@ _JSON_CLASSES = ("label", "class", "cls", "y", "target", "category", "class_name
 _NUMBER = re.compile("-?[0-9]{1,18}")
 _RUN_BYTES = 1 << 20
 _LARGEST_TEXT = 1 << 20
+_LISTED = 4  # objects that are listed at a time
 _NAMED = 10
 
 
@@ -57,11 +63,14 @@ class Tar(Source):
 
     def __init__(self, paths: Sequence[str], options: OpenOptions) -> None:
         self._paths = [os.fsencode(path) for path in paths]
+        self._is_remote = is_url(self._paths[0])
         self._where = paths[0] if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"
         self._states = [FileState.of(path) for path in self._paths]  # before they are looked into
         samples = Samples()
-        for number, path in enumerate(paths):
-            samples.add(number, tar_index(path))
+        requested = 0
+        for number, index in enumerate(_indexes(paths)):
+            samples.add(number, index)
+            requested += index.requested
         if not len(samples):
             raise BadFile(f"{self._where} holds no samples")
         kinds = samples.kinds_of_first()
@@ -79,6 +88,9 @@ class Tar(Source):
             stored_name.partition(".")[0] if stored_name.startswith("json.") else stored_name
             for stored_name in wanted.values()
         }
+        if requested:
+            said = f"the tar files were listed by reading {format_size(requested)}; the list is kept in {index_folder()}"
+            self.choices = (*self.choices, Choice(said, f"a file NAME.tar{SUFFIX} beside each"))
         self.left_out = {f"members .{kind}": 1 for kind in kinds if kind not in taken}
         if samples.passed_over:
             self.left_out["links, devices and similar members"] = samples.passed_over
@@ -139,10 +151,8 @@ class Tar(Source):
     def _values(self, extents: tuple[NDArray[np.int64], NDArray[np.int64]], key: str) -> list[Any]:
         """Return small members: text, or a value of JSON."""
         values: list[Any] = []
-        for row in range(len(self)):
-            if extents[1][row] > _LARGEST_TEXT:
-                raise BadFile(f"{self.describe(row)}: a label of {extents[1][row]:,} bytes")
-            text = bytes(self._member(row, extents)).decode("utf-8", "backslashreplace").strip()
+        for row, member in self._members(extents):
+            text = member.decode("utf-8", "backslashreplace").strip()
             if not key:
                 values.append(text)
                 continue
@@ -152,6 +162,24 @@ class Tar(Source):
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise BadFile(f"{self.describe(row)}: its .json has no value {key!r}: {error}") from error
         return [int(value) for value in values] if not key and all(map(_NUMBER.fullmatch, values)) else values
+
+    def _members(self, extents: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Iterator[tuple[int, bytes]]:
+        """Yield the small members of all rows; those of objects are read many at the same time."""
+        large = np.flatnonzero(extents[1] > _LARGEST_TEXT)
+        if large.size:
+            raise BadFile(f"{self.describe(int(large[0]))}: a label of {extents[1][large[0]]:,} bytes")
+        if not self._is_remote:
+            yield from ((row, bytes(self._member(row, extents))) for row in range(len(self)))
+            return
+        cuts = np.searchsorted(np.cumsum(extents[1]), np.arange(0, int(extents[1].sum()) + 1, HELD_NBYTES - _LARGEST_TEXT))
+        for start, stop in pairwise([*dict.fromkeys([0, *cuts.tolist()]), len(self)]):
+            rows = range(start, stop)
+            found = [bytearray(int(extents[1][row])) for row in rows]
+            which = self._shard[start : rows.stop].astype(np.int64)
+            failed = read_pieces(self._paths, which, extents[0][start : rows.stop], [memoryview(each) for each in found])
+            for error in failed.values():
+                raise error
+            yield from zip(rows, map(bytes, found), strict=True)
 
     def _kind(
         self, stored_name: str, extents: tuple[NDArray[np.int64], NDArray[np.int64]], options: OpenOptions
@@ -177,6 +205,10 @@ class Tar(Source):
             if name in into:
                 into[name][...] = array[rows]
         numbers = rows.tolist()
+        if self._is_remote:
+            self._read_objects(rows, into, failed)
+            raise_bad(failed)
+            return
         for shard in np.unique(self._shard[rows]).tolist():
             of = [i for i, row in enumerate(numbers) if self._shard[row] == shard]
             try:
@@ -203,7 +235,53 @@ class Tar(Source):
         for path, state in zip(self._paths, self._states, strict=True):
             state.check(path)
 
-    def _read_some(self, numbers: list[int], of: list[int], into: Into, failed: dict[int, Exception], fd: int) -> None:
+    def _read_objects(self, rows: NDArray[np.int64], into: Into, failed: dict[int, Exception]) -> None:
+        """Read the members of all rows at the same time."""
+        numbers, wanted = rows.tolist(), [name for name in self._extents if name in into]
+        places: list[tuple[int, int, int, memoryview]] = []  # position in the call, shard, offset, buffer
+        starts: list[tuple[int, str, memoryview]] = []
+        for name in wanted:
+            offsets, sizes = self._extents[name]
+            stored = self.spec[name]
+            for i, row in enumerate(numbers):
+                shard, offset, size = int(self._shard[row]), int(offsets[row]), int(sizes[row])
+                try:
+                    self._states[shard].check(self._paths[shard])
+                    if isinstance(stored, Encoded):
+                        places.append((i, shard, offset, into[name].put(i, size)))
+                        continue
+                    out = into[name][i : i + 1].reshape(-1).view(np.uint8)
+                    head = size - out.nbytes  # the array has the shape of the first one, or its header says which
+                    start = memoryview(bytearray(min(size, head if 0 < head <= MAX_HEADER + 12 else MAX_HEADER + 12)))
+                    starts.append((i, name, start))
+                    places.append((i, shard, offset, start))
+                    if start.nbytes == head:
+                        places.append((i, shard, offset + head, memoryview(out)))
+                except BitesizeError as error:
+                    failed[i] = error
+        which, begins = (np.array([place[k] for place in places], np.int64) for k in (1, 2))
+        for k, cause in read_pieces(self._paths, which, begins, [place[3] for place in places]).items():
+            failed.setdefault(places[k][0], cause)
+        for i, name, start in starts:
+            if i not in failed:
+                try:
+                    if not self._header_of(name, numbers[i], bytes(start)).dtype.isnative:
+                        into[name][i : i + 1].reshape(-1).byteswap(inplace=True)
+                except BitesizeError as error:
+                    failed[i] = error
+
+    def _header_of(self, name: str, row: int, start: bytes) -> Header:
+        """Return the header of an array, by its first bytes; raise `BadFile` if it is not like that of the first row."""
+        header = parse_header(start, int(self._extents[name][1][row]), os.fsencode(f"{self.describe(row)} (.npy)"))
+        fortran = header.fortran and len(header.shape) > 1
+        if Field(header.shape, header.dtype.newbyteorder("=")) != self.spec[name] or fortran:
+            order = " in Fortran order" if header.fortran else ""
+            raise BadFile(
+                f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, but the first is {self.spec[name]}"
+            )
+        return header
+
+    def _read_some(self, numbers: list[int], of: list[int], into: Into, failed: dict[int, Exception], fd: Handle) -> None:
         shard = self._shard[numbers[of[0]]]
         self._states[shard].check(self._paths[shard], fd)
         for i in of:
@@ -214,7 +292,7 @@ class Tar(Source):
                     raise
                 failed[i] = error
 
-    def _read_one(self, fd: int, row: int, i: int, into: Into) -> None:
+    def _read_one(self, fd: Handle, row: int, i: int, into: Into) -> None:
         path = self._paths[self._shard[row]]
         for name, (offsets, sizes) in self._extents.items():
             if name not in into:
@@ -223,15 +301,9 @@ class Tar(Source):
             if isinstance(data, Encoded):
                 read_into(fd, [into[name].put(i, size)], offset, path)
                 continue
-            where = os.fsencode(f"{self.describe(row)} (.npy)")
             start = bytearray(min(size, MAX_HEADER + 12))
             read_into(fd, [start], offset, path)
-            header = parse_header(bytes(start), size, where)
-            if Field(header.shape, header.dtype.newbyteorder("=")) != data or (header.fortran and len(header.shape) > 1):
-                order = " in Fortran order" if header.fortran else ""
-                raise BadFile(
-                    f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, but the first is {data}"
-                )
+            header = self._header_of(name, row, bytes(start))
             out = into[name][i : i + 1].reshape(-1)
             read_into(fd, [out.view(np.uint8)], offset + header.offset, path)
             if not header.dtype.isnative:
@@ -303,6 +375,15 @@ class Tar(Source):
                         member.size = len(data)
                         tar.addfile(member, io.BytesIO(data))
         return cls.opened(paths, OpenOptions())
+
+
+def _indexes(paths: Sequence[str]) -> Iterator[TarIndex]:
+    """Yield the index of each shard; those of objects are built several at a time."""
+    if not is_url(paths[0]):
+        yield from map(tar_index, paths)
+        return
+    with ThreadPoolExecutor(_LISTED) as pool:
+        yield from pool.map(tar_index, paths)
 
 
 def _wanted(kinds: Sequence[str], options: OpenOptions, where: str) -> dict[str, str]:

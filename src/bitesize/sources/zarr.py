@@ -15,6 +15,7 @@ from bitesize.sources.columns import ColumnSource
 from bitesize.sources.member_rows import chain_files
 from bitesize.sources.zarr_arrays import ChunkedArray, ZarrArray, ZarrStore, columns_of, damaged, is_folder, open_zarr
 from bitesize.sources.zarr_rows import ZarrFolders, ZarrGroups, groups_in
+from bitesize.storage import paths
 
 __all__ = ["ChunkedArray", "Zarr", "ZarrArray"]
 
@@ -45,10 +46,10 @@ class Zarr(ColumnSource):
             data = _folder_of(data)
         elif not is_folder(data):
             folder, _, name = data.partition(MEMBER)
-            data = os.path.join(folder, *name.strip("/").split("/"))
+            data = paths.join(folder, *name.strip("/").split("/"))
             if not is_folder(data):
                 raise NotFound(f"{folder} has no {name!r}: it has {', '.join(_names_in(folder)) or 'nothing'}")
-        return cls._of_one(os.path.abspath(data), options)
+        return cls._of_one(paths.abspath(data), options)
 
     @classmethod
     def _of_one(cls, path: str, options: OpenOptions) -> Source:
@@ -86,8 +87,7 @@ class Zarr(ColumnSource):
 
 def _names_in(folder: str) -> list[str]:
     """Return the names of the first groups and arrays of a folder."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if is_folder(entry.path))[:20]
+    return sorted(entry.name for entry in paths.scandir(folder) if is_folder(entry.path))[:20]
 
 
 def _folder_of(handle: Any) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import product
 from typing import Any
@@ -13,15 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, FileChanged, one_line
+from bitesize.errors import BadFile, BitesizeError, FileChanged, one_line
+from bitesize.files.held import held_starts
 from bitesize.files.names import show
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import Handle, open_object, read_into, size_of, with_file
 from bitesize.files.state import FileState
 from bitesize.memory.limits import available
 from bitesize.sources.chunks import Chunked, Coordinates, most_stored
 from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.zarr_codecs import Codecs, check_size, codecs_of, decompress, is_regular, stored_dtype
 from bitesize.storage import paths
+from bitesize.storage.blocks import hold_parts, holding
+from bitesize.storage.url import is_url
 
 # Files that identify a folder of Zarr.
 MARKS = ("zarr.json", ".zgroup", ".zarray")
@@ -58,14 +62,18 @@ class _About:
     """The metadata of an array, to detect a replaced array."""
 
     def __init__(self, store: ZarrStore, name: str) -> None:
-        folder = os.path.join(store.path, name)
-        marks = [os.path.join(folder, mark) for mark in MARKS]
-        self._path = os.fsencode(next((mark for mark in marks if os.path.isfile(mark)), marks[0]))
+        marks = [paths.join(_inside(store.path, name), mark) for mark in MARKS]
+        self._path = os.fsencode(next((mark for mark in marks if paths.isfile(mark)), marks[0]))
         self._state = FileState.of(self._path)
 
     def check_unchanged(self) -> None:
         """Raise `FileChanged` if the metadata has changed."""
         self._state.check(self._path)
+
+
+def _inside(folder: str, name: str) -> str:
+    """Return the folder of an array, by its name in a group."""
+    return paths.join(folder, *name.split("/")) if name else folder
 
 
 def is_folder(path: str) -> bool:
@@ -84,6 +92,10 @@ def open_zarr(path: str) -> Any:
     import zarr
 
     try:
+        if is_url(path):
+            from bitesize.sources.zarr_store import ObjectStore
+
+            return zarr.open(ObjectStore(path), mode="r")
         return zarr.open(path, mode="r")
     except Exception as error:  # Zarr and its codecs raise whatever they like for damaged metadata
         raise damaged(path, error) from error
@@ -127,18 +139,21 @@ class ZarrArray(Column):
 
     def value(self) -> Any:
         """Read an array of a single value."""
-        path = os.path.join(self._store.path, self._name, *self._key(()).split("/"))
-        if os.path.isfile(path):
+        path = paths.join(_inside(self._store.path, self._name), *self._key(()).split("/"))
+        if paths.isfile(path):
             check_size(os.fsencode(path), self._compressor, most_stored(self.dtype.itemsize))
         return np.asarray(self._store.array(self._name)[()])
 
     def _check_sizes(self, start: int, stop: int, nbytes: int) -> None:
         """Raise `BadFile` if a file of chunks is larger than possible, or declares a larger decompressed size."""
         files = [range(-(-n // c)) for n, c in zip(self.shape[1:], self._in_file[1:], strict=True)]
-        for at in product(range(start // self._in_file[0], -(-stop // self._in_file[0])), *files):
-            path = os.path.join(self._store.path, self._name, *self._key(at).split("/"))
-            if os.path.isfile(path):  # chunks of the fill value alone are not written
-                check_size(os.fsencode(path), self._compressor, most_stored(nbytes))
+        folder = _inside(self._store.path, self._name)
+        all_files = product(range(start // self._in_file[0], -(-stop // self._in_file[0])), *files)
+        names = (paths.join(folder, *self._key(at).split("/")) for at in all_files)
+        written = [os.fsencode(path) for path in names if paths.isfile(path)]  # chunks of the fill value alone are not
+        for some in held_starts(written):
+            for number in some:
+                check_size(written[number], self._compressor, most_stored(nbytes))
 
     def check_unchanged(self) -> None:
         """Check the metadata of the array."""
@@ -180,21 +195,57 @@ class ChunkedArray(Chunked):
         self._store, self._about = store, _About(store, name)
         self._name, self._codec, self._shards = name, codecs.compressor, codecs.shards
         self._key = stored.metadata.encode_chunk_key
-        self._folder = os.path.join(store.path, name)
+        self._folder = _inside(store.path, name)
+        self.is_remote = is_url(store.path)
 
     def check_unchanged(self) -> None:
         """Check the metadata of the array."""
         self._about.check_unchanged()
 
-    def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
-        self.check_unchanged()
+    def _path_of(self, at: Coordinates) -> bytes:
+        """Return the file of a chunk."""
         in_file = self._shards.chunks if self._shards else (1,) * len(at)
         key = self._key(tuple(i // n for i, n in zip(at, in_file, strict=True)))
-        path = os.fsencode(os.path.join(self._folder, *key.split("/")))
+        return os.fsencode(paths.join(self._folder, *key.split("/")))
+
+    def _spans(self, chunks: Sequence[Coordinates]) -> dict[bytes, list[tuple[int, int]]]:
+        """Return where chunks are stored: as whole objects, or as parts of shards, whose indexes are in memory."""
+        spans: dict[bytes, list[tuple[int, int]]] = {}
+        for at in chunks:
+            path = self._path_of(at)
+            with suppress(BitesizeError):  # raised where the chunk is read
+                found = (0, self._most) if self._shards is None else with_file(path, partial(self._find, at=at, path=path))
+                if found is not None and found[1] <= self._most:
+                    spans.setdefault(path, []).append(found)
+        return spans
+
+    @contextmanager
+    def _holding(self, chunks: Sequence[Coordinates]) -> Iterator[None]:
+        """Read chunks at the same time; before them the indexes of their shards."""
+        if self._shards is None or not chunks:
+            with super()._holding(chunks):
+                yield
+            return
+        nbytes, shards = self._shards.index_nbytes, []
+        for path in dict.fromkeys(map(self._path_of, chunks)):
+            with suppress(BitesizeError):
+                shards.append(open_object(path))
+        hold_parts(shards, [[(max(0, file.size - nbytes) if self._shards.at_end else 0, nbytes)] for file in shards])
+        with holding(shards), super()._holding(chunks):
+            yield
+
+    def _find(self, file: Handle, at: Coordinates, path: bytes) -> tuple[int, int] | None:
+        assert self._shards is not None
+        nbytes = self._shards.index_nbytes
+        return self._shards.find(file, at, self._buffer("index", nbytes, nbytes), path)
+
+    def _load(self, at: Coordinates, most: int, out: NDArray[np.uint8]) -> bool:
+        self.check_unchanged()
+        path = self._path_of(at)
         try:
             data = with_file(path, partial(self._stored, at=at, path=path, most=most))
         except FileChanged:
-            if os.path.exists(path) or not any(os.path.exists(os.path.join(self._folder, mark)) for mark in MARKS):
+            if paths.exists(path) or not any(paths.exists(paths.join(self._folder, mark)) for mark in MARKS):
                 raise
             return False  # chunks of the fill value alone are not written
         if data is None:
@@ -209,10 +260,10 @@ class ChunkedArray(Chunked):
     def _fill_value(self) -> Any:
         return self._fill
 
-    def _stored(self, fd: int, at: Coordinates, path: bytes, most: int) -> NDArray[np.uint8] | None:
+    def _stored(self, fd: Handle, at: Coordinates, path: bytes, most: int) -> NDArray[np.uint8] | None:
         """Read a chunk of at most this many bytes from its file; None where a shard does not have it."""
         if self._shards is None:
-            offset, size = 0, os.fstat(fd).st_size
+            offset, size = 0, size_of(fd)
         else:
             index = self._buffer("index", self._shards.index_nbytes, self._shards.index_nbytes)
             position = self._shards.find(fd, at, index, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
 from bitesize.files.names import show
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import Handle, read_into, size_of, with_file
 from bitesize.sources.chunks import inflate
 
 # Number of first bytes that declare the decompressed size of a chunk.
@@ -54,9 +53,9 @@ def decompress(data: NDArray[np.uint8], codec: str | None, out: NDArray[np.uint8
 def check_size(path: bytes, codec: str | None, most: int) -> None:
     """Raise `BadFile` if a stored chunk is larger than possible, or declares a larger decompressed size."""
 
-    def look(fd: int) -> None:
+    def look(fd: Handle) -> None:
         """Read its size and its first bytes."""
-        size = os.fstat(fd).st_size
+        size = size_of(fd)
         start = bytearray(min(size, START))
         read_into(fd, [start], 0, path)
         declared = DECLARED[codec](bytes(start), size) if codec in DECLARED else 0
@@ -115,7 +114,7 @@ class Shards(NamedTuple):
         """Bytes of the index: offset and length of each chunk, and the checksum."""
         return 16 * math.prod(self.chunks) + (4 if self.checked else 0)
 
-    def find(self, fd: int, at: tuple[int, ...], index: NDArray[np.uint8], path: bytes) -> tuple[int, int] | None:
+    def find(self, fd: Handle, at: tuple[int, ...], index: NDArray[np.uint8], path: bytes) -> tuple[int, int] | None:
         """Return offset and bytes of a chunk in the open file of its shard; None if it is not stored.
 
         Parameters
@@ -134,7 +133,7 @@ class Shards(NamedTuple):
         BadFile
             If the index is damaged, or points outside the file.
         """
-        size = os.fstat(fd).st_size
+        size = size_of(fd)
         if size < len(index):
             raise BadFile(f"{show(path)} has {size:,} bytes, fewer than its chunk index")
         read_into(fd, [index], size - len(index) if self.at_end else 0, path)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BitesizeError
+from bitesize.files.held import object_size
 from bitesize.files.names import names_of
 from bitesize.files.scan import Listing, class_key, natural_key
 from bitesize.sources.base import OpenOptions, RowFiles, Source
@@ -30,6 +31,8 @@ from bitesize.sources.member_rows import (
 )
 from bitesize.sources.zarr_arrays import ZarrArray, ZarrStore, column_of, columns_of, damaged, is_folder, open_zarr
 from bitesize.storage import paths
+from bitesize.storage.blocks import HELD_NBYTES, holding_whole
+from bitesize.storage.url import is_url
 
 
 class ZarrFolders(MemberRows, FileSource):
@@ -67,6 +70,20 @@ class ZarrFolders(MemberRows, FileSource):
         self._take(layout, options)
         if y is not None:
             self.spec = {**layout.spec, "y": y}
+
+    def _held(self, rows: Sequence[int]) -> Iterator[range]:
+        """Read the objects of each folder at the same time."""
+        folders = [os.fsdecode(self._names.path(row)) for row in rows]
+        if not folders or not is_url(folders[0]):
+            yield range(len(folders))
+            return
+        for i, folder in enumerate(folders):
+            with holding_whole(_small_files(folder)):
+                yield range(i, i + 1)
+
+    def scratch(self, rows: int) -> int:
+        """Return the bytes for reading one row, and of objects that are read together."""
+        return super().scratch(rows) + (HELD_NBYTES if is_url(self._names.path(0)) else 0)
 
     @contextmanager
     def _row(self, row: int) -> Iterator[Members]:
@@ -140,6 +157,18 @@ def zarr_listing(folder: str) -> Listing | None:
     return Listing(names_of(every), labels, tuple(map(paths.basename, classes)), {".zarr": len(every)}, {})
 
 
+def _small_files(folder: str) -> list[str]:
+    """Return the objects below a folder, up to `HELD_NBYTES` in all."""
+    files, total = list[str](), 0
+    for inside, _, names in paths.walk(folder):
+        for name in names:
+            path = paths.join(inside, name)
+            total += object_size(os.fsencode(path))
+            if total <= HELD_NBYTES:
+                files.append(path)
+    return files
+
+
 def _subfolders(folder: str) -> list[str]:
     found = [entry.path for entry in paths.scanfolders(folder) if not entry.name.startswith((".", "__"))]
     return sorted(found, key=lambda path: natural_key(os.fsencode(path)))
@@ -151,8 +180,7 @@ def groups_in(path: str, root: Any, options: OpenOptions) -> list[str] | None:
 
     if isinstance(root, zarr.Array) or options.split is not None:
         return None
-    with os.scandir(path) as entries:
-        names = [entry.name for entry in entries if entry.is_dir() and is_folder(entry.path)]
+    names = [entry.name for entry in paths.scandir(path) if entry.is_dir() and is_folder(entry.path)]
 
     def shapes_of(name: str) -> Shapes | None:
         """Return shape and dtype of the arrays of a group."""

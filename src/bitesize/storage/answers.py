@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from bitesize.errors import BitesizeError, FileChanged, NoPermission, NotFound, RequestFailed, one_line
+from bitesize.errors import BadSetting, BitesizeError, FileChanged, NoPermission, NotFound, RequestFailed, one_line
 from bitesize.storage.limiter import Passing
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})|status: (\d{3})|\((\d{3}) [A-Z]")
@@ -12,6 +13,8 @@ _CODE = re.compile(r"<Code>([^<]+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
 _REQUEST = re.compile(r"<RequestId>([^<]+)</RequestId>|RequestId:\s*([0-9A-Za-z-]+)")
 _REGION = re.compile(r"<Region>([^<]+)</Region>|region[\"' :=]+([a-z]{2}(?:-[a-z]+)+-\d)")
+WHOLE = 200  # status of a request for a range that was answered with everything
+_OTHER_RANGE = re.compile(r"Requested \d+\.\.\d+, got")
 _CAUSE = re.compile(
     r'"([^"\\n]*(?:refused|reset|closed|timed out|lookup|unreachable|broken pipe|end of file)[^"\\n]*)"', re.IGNORECASE
 )
@@ -68,6 +71,17 @@ class Answer:
         return any(code in self.whole for code in EXPIRED) or self.status == 401
 
     @property
+    def elsewhere(self) -> bool:
+        """Return whether the bucket is in another region."""
+        codes = (
+            "PermanentRedirect",
+            "AuthorizationHeaderMalformed",
+            "IllegalLocationConstraintException",
+            "redirect without LOCATION",
+        )
+        return self.status in (301, 307, 308) or any(code in self.whole for code in codes)
+
+    @property
     def line(self) -> str:
         """Return status, code and identifier of the request in one line."""
         said = " ".join(filter(None, (str(self.status or ""), self.code)))
@@ -79,7 +93,7 @@ class Answer:
         return f"{said}{message}{request}"
 
 
-def raise_for(error: Exception, address: str, *, listed: bool) -> None:
+def raise_for(error: Exception, address: str, *, listed: bool, region_of: Callable[[], str] = str) -> None:
     """Raise the error of bitesize for an error of obstore, or `Passing` if another try may succeed.
 
     Parameters
@@ -90,14 +104,21 @@ def raise_for(error: Exception, address: str, *, listed: bool) -> None:
         Address of the object or prefix.
     listed
         Whether the object has been seen before, so that it must have been removed if it is not there.
+    region_of
+        Returns the region of the bucket if it is asked for; empty if it is unknown.
     """
-    raise _translated(error, address, listed) from None
+    raise _translated(error, address, listed, region_of) from None
 
 
-def _translated(error: Exception, address: str, listed: bool) -> Exception:
+def _translated(error: Exception, address: str, listed: bool, region_of: Callable[[], str]) -> Exception:
     if isinstance(error, BitesizeError | Passing):
         return error
     answer, kind = Answer(error), type(error).__name__
+    if kind == "InvalidPathError":
+        return BadSetting(
+            f"{address}: obstore cannot list names with an empty part, or with . or .. as a part ({answer.head}): rename or copy these "
+            "objects, or open a table of the others"
+        )
     if answer.code in ("NoSuchBucket", "ContainerNotFound"):
         return NotFound(f"{address}: there is no such bucket ({answer.line})")
     if isinstance(error, FileNotFoundError):
@@ -106,14 +127,11 @@ def _translated(error: Exception, address: str, listed: bool) -> Exception:
         return NotFound(f"{address} does not exist ({answer.line})")
     if kind == "PreconditionError" or answer.status == 412:
         return FileChanged(f"{address} was replaced since it was listed ({answer.line}): open the data again")
-    if (
-        answer.status in (301, 307, 308)
-        or "PermanentRedirect" in answer.whole
-        or "AuthorizationHeaderMalformed" in answer.whole
-    ):
-        where = f" {answer.region!r}" if answer.region else ""
+    if answer.elsewhere:
+        region = answer.region or region_of()
+        where = f", {region}" if region else ""
         return RequestFailed(
-            f"{address} is in another region{where} ({answer.line}): set storage_options={{'region': ...}} or AWS_REGION",
+            f"{address} is in another region{where} ({answer.line}): set storage_options={{'region': {region or '...'!r}}}, or AWS_REGION",
             answer.status,
             answer.request_id,
         )
@@ -129,8 +147,10 @@ def _translated(error: Exception, address: str, listed: bool) -> Exception:
         return FileChanged(f"{address} has become shorter since it was listed ({answer.line})")
     if answer.status == 0 and any(word in answer.whole.lower() for word in _CONNECTION):
         return Passing(answer.line)
-    if kind == "NotSupportedError" or "NotPartial" in answer.whole or "partial" in answer.head.lower():
-        return Passing(f"the server has sent something else than the range that was asked for ({answer.head})", 200)
+    if kind == "NotSupportedError" or "partial" in answer.whole.lower():
+        return Passing("the server has sent the whole object in place of a range", WHOLE)
+    if _OTHER_RANGE.search(answer.head):
+        return Passing(f"the server has sent another range than the one that was asked for ({answer.head})", 206)
     return RequestFailed(f"{address}: {answer.line}", answer.status, answer.request_id)
 
 

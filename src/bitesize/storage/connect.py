@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import os
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -38,6 +40,8 @@ class Connector:
         self.scheme, _, self.name = root.partition("://")
         if not self.name:
             raise BadSetting(f"{root}/ names no bucket or host: write {self.scheme}://NAME/...")
+        options = {**dict(options.get("client_options", {})), **options}  # as obstore takes them, too
+        options.pop("client_options", None)
         self._client = {name: value for name, value in options.items() if name in _CLIENT}
         self._config = {name: value for name, value in options.items() if name not in _CLIENT}
         if _is_true(self._config.pop("anonymous", False)):
@@ -57,6 +61,23 @@ class Connector:
     def is_web(self) -> bool:
         """Return whether it is a plain web server, without lists."""
         return self.scheme in ("http", "https")
+
+    def region_of_bucket(self) -> str:
+        """Return the region of a bucket of S3, which the server names also to those who may not read it; empty if it does not."""
+        if self.scheme != "s3":
+            return ""
+        endpoint = str(self._config.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL") or "https://s3.amazonaws.com")
+        if not endpoint.startswith(("http://", "https://")):
+            return ""
+        request = urllib.request.Request(f"{endpoint.rstrip('/')}/{self.name}", method="HEAD")  # noqa: S310 - checked above
+        opener = urllib.request.build_opener(_NoRedirect)
+        try:
+            with opener.open(request, timeout=_CONNECT.total_seconds()) as answer:
+                return str(answer.headers.get("x-amz-bucket-region", ""))
+        except urllib.error.HTTPError as error:
+            return str(error.headers.get("x-amz-bucket-region", ""))
+        except OSError:  # the error that made us ask is raised anyway
+            return ""
 
     def connect(self, retries: int = 0) -> Any:
         """Return a new store of obstore, whose own tries are limited: `Limiter.perform` repeats requests.
@@ -90,6 +111,14 @@ class Connector:
             raise
         except Exception as error:
             raise BadSetting(f"{self.root} cannot be opened with these storage_options: {one_line(error, 300)}") from error
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Leaves answers as they are: the one that redirects names the region."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow no redirect."""
+        return
 
 
 def _is_true(value: object) -> bool:

@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import Any, AnyStr, BinaryIO, TextIO, TypeVar
 
 from bitesize.storage import remote
+from bitesize.storage.blocks import opened
 from bitesize.storage.url import is_url, parts_of, split_key, split_url
 
 A = TypeVar("A")
@@ -21,7 +22,7 @@ AnyPath = str | bytes | os.PathLike[Any]
 
 
 class PathEntry:
-    """What `scandir` returns of one file or folder at an address; has the methods of `os.DirEntry` that are needed.
+    """One file or folder at an address, as `scandir` returns it; has the methods of `os.DirEntry` that are needed.
 
     Attributes
     ----------
@@ -212,7 +213,7 @@ def open(path: AnyPath) -> BinaryIO:  # noqa: A001 - reads as paths.open
     """
     path = os.fspath(path)
     if is_url(path):
-        return io.BufferedReader(remote.RemoteFile(_text(path)), remote.BUFFER)
+        return io.BufferedReader(opened(_text(path)), remote.BUFFER)
     return builtins.open(path, "rb")
 
 

@@ -29,7 +29,7 @@ B = TypeVar("B")
 
 @dataclass
 class _Asked:
-    """What was asked within one `listing`: older answers may be out of date."""
+    """Lists and objects that were asked for within one `listing`: older answers may be out of date."""
 
     lists: list[ObjectList] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
@@ -206,12 +206,25 @@ def empty_objects(address: str) -> int:
     return 0 if found is None else found.stand_for_folders(split_url(address).key.removesuffix("/"))
 
 
+def stands_for_folder(address: str) -> None:
+    """Take an empty object for a folder, within `listing`."""
+    with _lock:
+        _entries.pop(address, None)
+        _missing.add(address)
+
+
+def _is_known(address: str) -> bool:
+    """Return whether an address was asked for and is an object, which may not stand for a folder."""
+    known = _entries.get(address)
+    return known is not None and known.size != 0
+
+
 def is_file(address: str) -> bool:
     """Return whether an address is an object."""
     url = split_url(address)
     if not url.key or url.key.endswith("/") or address in _missing:
         return False
-    if f"{url.root}/{split_key(url.key)[0]}" in _entries:  # in an object
+    if _is_known(f"{url.root}/{split_key(url.key)[0]}"):  # in an object
         return False
     try:
         entry(address)
@@ -226,7 +239,7 @@ def is_folder(address: str) -> bool:
     key = split_url(address).key.removesuffix("/")
     if found is not None:
         return found.is_folder(key)
-    if key.endswith("/") or address in _entries or (is_web(address) and not address.endswith("/")):
+    if key.endswith("/") or _is_known(address) or (is_web(address) and not address.endswith("/")):
         return False
     level = storage_of(address).level(f"{key}/" if key else "")
     return bool(level.folders or level.entries)

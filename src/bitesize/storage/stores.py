@@ -73,6 +73,12 @@ def options_of(address: str) -> dict[str, Any]:
         return dict(known[1]) if known is not None else {}
 
 
+def configured() -> dict[str, dict[str, Any]]:
+    """Return the options of all storages that have any, by root."""
+    with _lock:
+        return {root: dict(options) for root, (_, options) in _storages.items() if options}
+
+
 def _opened(root: str, options: Mapping[str, Any]) -> Storage:
     scheme = root.partition("://")[0]
     opener = _openers.get(scheme)

@@ -25,6 +25,7 @@ from bitesize.sources.open import open_to_train
 from bitesize.sources.registry import by_suffix
 from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded
+from bitesize.storage import paths
 from bitesize.training.adapting import channels_first, fits, image_mode, is_row
 from bitesize.training.data import named, open_for_run, with_features
 from bitesize.training.given import Given, Objects, OneEach, Rows
@@ -140,8 +141,8 @@ class _Collector:
 
     # --- files and folders -------------------------------------------------------------------------------------------
 
-    def _paths(self, paths: Sequence[Any]) -> None:
-        texts = [os.fsdecode(path) for path in paths]
+    def _paths(self, data: Sequence[Any]) -> None:
+        texts = [os.fsdecode(path) for path in data]
         missing, matches = [], []
         for text in texts:
             try:
@@ -173,9 +174,9 @@ class _Collector:
         return matching(path)
 
     def _path(self, path: str) -> None:
-        if os.path.isdir(path):
+        if paths.isdir(path):
             self._folder(path)
-        elif self._said or not os.path.isfile(path):
+        elif self._said or not paths.isfile(path):
             self._source(path)
         else:
             self._file(path)

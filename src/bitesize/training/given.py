@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from bitesize.decode.header import START_NBYTES, SUFFIXES, foreign_format, sniff
 from bitesize.errors import BadFile, BadSetting, BitesizeError, UnsupportedFile
+from bitesize.files.held import held_starts
 from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header
-from bitesize.files.pread import read_into, with_file
+from bitesize.files.pread import Handle, read_into, size_of, with_file
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS
 from bitesize.sources.npy import NpyFiles
 from bitesize.spec import Mode
+from bitesize.storage.url import is_url
 from bitesize.training.pictures import Pictures, described
 
 # Rows of a part that belong together, and their source, or the error of reading them.
@@ -92,7 +94,7 @@ class OneEach:
         """
         images: list[int] = []
         arrays: dict[tuple[tuple[int, ...], str], list[int]] = {}
-        for row in range(start, stop):
+        for row in self._held(start, stop):
             path = self.names.path(row)
             if path.lower().endswith(_IMAGES):  # their type is found from their bytes when they are read
                 images.append(row)
@@ -110,6 +112,16 @@ class OneEach:
             yield np.array(images, np.int64), self._images(images)
         for rows in arrays.values():
             yield np.array(rows, np.int64), self._opened(NpyFiles, rows)
+
+    def _held(self, start: int, stop: int) -> Iterator[int]:
+        """Yield files; while one is looked at, its beginning is in memory if it is an object."""
+        if start >= stop or not is_url(self.names.path(start)):
+            yield from range(start, stop)
+            return
+        others = [row for row in range(start, stop) if not self.names.path(row).lower().endswith(_IMAGES)]
+        yield from sorted({*range(start, stop)} - {*others})
+        for some in held_starts([self.names.path(row) for row in others]):
+            yield from (others[i] for i in some)
 
     def _images(self, rows: list[int]) -> Source | BitesizeError:
         if self.mode is None:
@@ -195,7 +207,7 @@ class Given:
         self.left_out.update(left_out)
 
 
-def _kind_of(fd: int, path: bytes) -> Header | None:
+def _kind_of(fd: Handle, path: bytes) -> Header | None:
     """Return the header of a `.npy` file, or None for an image, by its first bytes.
 
     Raises
@@ -207,7 +219,7 @@ def _kind_of(fd: int, path: bytes) -> Header | None:
     suffix = os.path.splitext(name)[1].lower()
     if suffix == ".npy":
         return read_header(fd, path)
-    start = bytearray(min(START_NBYTES, os.fstat(fd).st_size))
+    start = bytearray(min(START_NBYTES, size_of(fd)))
     read_into(fd, [start], 0, path)
     foreign = foreign_format(bytes(start), name)
     if foreign is not None:
