@@ -322,6 +322,9 @@ def is_own_folder(path: bytes) -> bool:
     """
     if is_url(path) and not remote.is_listed(os.fsdecode(path)):
         return False
+    found = large_list(path)
+    if found is not None and not may_be_own(found, path):
+        return False
     return is_run_folder(path) or is_store(path) or is_unfinished(path)
 
 

@@ -93,6 +93,17 @@ def scandir(path: AnyStr) -> Iterator[os.DirEntry[AnyStr] | PathEntry]:
     return _children(path) if is_url(path) else _scanned(os.scandir(path))
 
 
+def scanfolders(path: AnyStr) -> Iterator[os.DirEntry[AnyStr] | PathEntry]:
+    """Yield the folders in a folder, in any order."""
+    if is_url(path):
+        for name in remote.subfolders(_text(path)):
+            yield PathEntry(path, _same(name, path), True)
+    else:
+        for entry in scandir(path):
+            if entry.is_dir():
+                yield entry
+
+
 def listdir(path: AnyStr) -> list[AnyStr]:
     """Return the names in a folder, in any order."""
     return list(dict.fromkeys(entry.name for entry in scandir(path))) if is_url(path) else os.listdir(path)

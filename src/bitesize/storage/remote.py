@@ -269,6 +269,23 @@ def children(address: str) -> Iterator[tuple[str, bool]]:
             yield name, False
 
 
+def subfolders(address: str) -> Iterator[str]:
+    """Yield the names of the folders in a folder; a list is not searched for files.
+
+    Raises
+    ------
+    NotFound
+        If the folder does not exist.
+    """
+    found = listed(address)
+    if found is not None:
+        yield from found.subfolders(split_url(address).key.removesuffix("/"))
+        return
+    for name, is_folder in children(address):
+        if is_folder:
+            yield name
+
+
 def read_bytes(address: str, most: int = 1 << 30) -> bytes:
     """Return the content of a small object.
 
