@@ -100,6 +100,15 @@ def compiled_once(folder: Path):
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def lists_of_objects_apart(tmp_path_factory: pytest.TempPathFactory):
+    """Lists of objects are kept in a folder of the tests."""
+    folder = tmp_path_factory.mktemp("lists")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bitesize.storage.listing.place.default_folder", lambda: folder)
+        yield
+
+
 def write_jpeg(path: Path, pixels: np.ndarray, **options: object) -> Path:
     """Write an array as a JPEG and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)

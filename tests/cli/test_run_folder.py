@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tests.cli.test_train_values import refused, run
 
-from bitesize.files.locking import FolderLock
+from bitesize.storage.locking import FolderLock
 from bitesize.training.run import RunFolder
 from bitesize.training.trained import open_run
 

@@ -23,7 +23,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bitesize-contract-") as folder:
         for number, case in enumerate(CASES):
             for limit in LIMITS if word in str(case) else []:
-                reason = why_not(limit, case.how)
+                reason = why_not(limit, case.how, case.kind)
                 if reason is not None:
                     table.add_row(str(case), limit, "", "", "", "", "", f"skipped: {reason}")
                     continue

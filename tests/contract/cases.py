@@ -33,6 +33,9 @@ Kind = Literal[
     "zarr",
     "parquet",
     "tar",
+    "remote jpeg",
+    "remote npy",
+    "remote large npy",
 ]
 LimitKind = Literal["nothing", "cgroup", "RLIMIT_AS"]
 
@@ -73,7 +76,7 @@ class Case:
             32
             if self.kind == "small rows"
             else 64
-            if self.kind in ("large npy", "npz", "hdf5", "zarr", "parquet")
+            if self.kind in ("large npy", "remote large npy", "npz", "hdf5", "zarr", "parquet")
             else self.size
         )
         return self.rows * side * side * 3 * 4 / 2**20
@@ -101,6 +104,10 @@ CASES = [
     Case("mixed, baseline", 9000, 64, threads=8),
     Case("mixed, progressive", 25_000, 700, batch_size=64, size=224),
     Case("mixed, progressive", 9000, 64, threads=8, quick=True),
+    Case("remote jpeg", 9000, 64, batch_size=32, quick=True),
+    Case("remote jpeg", 4800, 32, how="slow"),
+    Case("remote npy", 9000, 64, batch_size=32, threads=8),
+    Case("remote large npy", 16_000, 24, batch_size=32),
     Case("jpeg", 2400, 16, how="slow"),
     Case("npy", 2400, 14, how="slow", threads=8),
     Case("jpeg", 2400, 16, how="keeps", quick=True),

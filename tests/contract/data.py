@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -123,6 +125,24 @@ def tar(folder: Path, rows: int) -> bs.Source:
     return bs.open(path)
 
 
+def files_of(kind: str, folder: Path) -> list[Path]:
+    """Return the files of a kind, made if they are not there."""
+    if kind == "large npy":
+        return [one_large_npy(folder)]
+    return npys(folder) if kind == "npy" else jpegs(folder)
+
+
+def at_addresses(kind: str, folder: Path, rows: int) -> bs.Source:
+    """Open the same files in the bucket whose address and options the parent process has set."""
+    options = json.loads(os.environ["BITESIZE_TEST_BUCKET"])
+    addresses = [f"{options['address']}/{file.name}" for file in files_of(kind, folder)]
+    settings = {"storage_options": options["options"]}
+    if kind == "large npy":
+        data = bs.open(addresses[0], np.arange(4000) % 2, **settings)
+        return data if rows == 4000 else data.subset(np.arange(rows) % 4000)
+    return bs.open([addresses[i % len(addresses)] for i in range(rows)], np.arange(rows) % 2, **settings)
+
+
 def source(kind: str, folder: Path, rows: int) -> bs.Source:
     """Open so many rows of a kind, with labels of two classes."""
     if kind == "small rows":
@@ -134,6 +154,8 @@ def source(kind: str, folder: Path, rows: int) -> bs.Source:
         return data if rows == len(data) else data.subset(range(rows))
     if kind == "tar":
         return tar(folder, 6000) if rows == 6000 else tar(folder, 6000).subset(range(rows))
+    if kind.startswith("remote"):
+        return at_addresses(kind.removeprefix("remote "), folder, rows)
     files = npys(folder) if kind == "npy" else jpegs(folder)
     chosen = [files[i % len(files)] for i in range(rows)]
     if kind.startswith("mixed"):

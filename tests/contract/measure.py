@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.contract.cases import CASES, OUTPUTS, LimitKind
+from tests.contract.cases import CASES, OUTPUTS, Case, LimitKind
+from tests.contract.data import files_of
+from tests.servers.programs import ProgramMissing, find
+from tests.servers.s3 import s3_server
 
 _MIB = 1 << 20
 _CGROUPS = Path("/sys/fs/cgroup/memory")
@@ -65,10 +68,28 @@ class Outcome:
         return found
 
 
-def why_not(limit: LimitKind, how: str) -> str | None:
+@contextmanager
+def bucket_of(case: Case, folder: Path) -> Iterator[dict[str, str]]:
+    """Yield the environment of a child; for a case of data at addresses, with a bucket that has its files."""
+    if not case.kind.startswith("remote"):
+        yield {}
+        return
+    with s3_server() as server:
+        bucket = server.make_bucket()
+        for file in files_of(case.kind.removeprefix("remote "), folder):
+            server.put(bucket, file.name, file.read_bytes())
+        yield {"BITESIZE_TEST_BUCKET": json.dumps({"address": f"s3://{bucket}", "options": server.options()})}
+
+
+def why_not(limit: LimitKind, how: str, kind: str = "") -> str | None:
     """Tell why a limit cannot be tested here, or None."""
     if sys.platform != "linux":
         return "the kernel's figures are read from /proc"
+    if kind.startswith("remote"):
+        try:
+            find("weed")
+        except ProgramMissing as missing:
+            return str(missing)
     if limit == "cgroup":
         try:
             with small_group() as _:
@@ -87,7 +108,8 @@ def measure(number: int, limit: LimitKind, folder: Path) -> Outcome:
     """Run a case."""
     case, outcome = CASES[number], Outcome()
     environment = os.environ | {"KERAS_BACKEND": "jax"}
-    with small_group() if limit == "cgroup" else _nothing() as group:
+    with small_group() if limit == "cgroup" else _nothing() as group, bucket_of(case, folder) as more:
+        environment |= more
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.contract.child", str(number), str(folder)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=Path(__file__).parents[2],

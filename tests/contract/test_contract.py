@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 )
 def test_what_is_held_stays_within_the_budget(number, limit, folder):
     case = CASES[number]
-    reason = why_not(limit, case.how)
+    reason = why_not(limit, case.how, case.kind)
     if reason is not None:
         pytest.skip(reason)
     outcome = measure(number, limit, folder)

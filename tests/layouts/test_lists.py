@@ -146,11 +146,6 @@ def test_a_text_file_lists_files_with_labels_or_without(tmp_path):
         bs.open(tmp_path / "notes.txt")
 
 
-def test_remote_addresses_are_named_as_such():
-    with pytest.raises(bs.NotFound, match="remote address, which is not supported"):
-        bs.open("s3://bucket/photos")
-
-
 def test_labels_may_be_in_files_of_their_own(tmp_path):
     np.save(tmp_path / "features.npy", np.arange(5)[:, None])
     np.save(tmp_path / "labels.npy", np.array(["a", "b", "a", "b", "a"]))

@@ -397,7 +397,7 @@ def test_a_file_system_without_locks_is_only_read(tmp_path, caplog, monkeypatch)
     def no_locks(file):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("bitesize.files.locking._lock", no_locks)
+    monkeypatch.setattr("bitesize.storage.locking._lock", no_locks)
     found, hits = batches(source, cache)
     np.testing.assert_array_equal(found, plain)
     assert hits >= 48

@@ -63,7 +63,8 @@ def facts(data, root, **options):
 
 
 @pytest.mark.parametrize("name", [name for name in LAYOUTS if name != NO_EMPTY_FOLDERS])
-def test_a_layout_opens_from_an_address_as_from_a_folder(name, tmp_path):
+def test_a_layout_opens_from_an_address_as_from_a_folder(name, tmp_path, monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     register_storage("disk", lambda root, options: LocalStorage(tmp_path.parent, root))
     given = LAYOUTS[name].make(tmp_path)
     if not any(addresses_in(at_address(given.data, tmp_path))):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from tests.layouts.drawing import image, labels_by_marker
+from tests.storage.memory import memory_storage
 
 import bitesize as bs
 
@@ -114,12 +115,14 @@ def test_labels_with_a_comma_may_be_decimals_and_other_columns_are_left_out_for_
         ("scans/a.jpg", r"scans.a\.png exists, which differs in the suffix"),
         ("/home/x/data/scans/a.png", r"path of another machine, but .*scans.a\.png exists"),
         (r"C:\data\scans\a.png", r"path of another machine, but .*scans.a\.png exists"),
-        ("https://example.org/scans/a.png", "remote addresses, which are not supported"),
+        ("memory://bucket/scans/A.PNG", r"memory://bucket/scans/a\.png exists, which differs in case"),
+        ("memory://bucket/scans/b.png", r"memory://bucket/scans/b\.png$"),
     ],
 )
 @pytest.mark.parametrize("column", ["path", "photo"])
 def test_a_path_that_is_not_there_is_answered_with_what_is(tmp_path, named, message, column):
     image(tmp_path / "scans" / "a.png", 1)
+    memory_storage({"scans/a.png": b"a"})
     if (tmp_path / "SCANS").exists() and "A.PNG" in named:
         pytest.skip("names differ in case alone: one file here")
     (tmp_path / "t.csv").write_text(f"{column},label\n{named},a\n", encoding="utf-8")

@@ -7,10 +7,10 @@ import threading
 import time
 
 import pytest
-from tests.servers import faults
 
 import bitesize as bs
 from bitesize.storage.objects import ObjectStorage
+from tests.servers import faults
 
 pytestmark = pytest.mark.remote
 

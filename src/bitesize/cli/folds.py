@@ -51,7 +51,7 @@ def cross_validate(wanted: Wanted, *, json: bool) -> None:
 
 def _root(wanted: Wanted) -> RunFolder:
     """Return the folder of all folds, locked: without --out the newest numbered one of the same command, or a new one."""
-    from bitesize.files.locking import FolderLock
+    from bitesize.storage.locking import FolderLock
     from bitesize.training.differences import differences
     from bitesize.training.numbered import ROOT, create_numbered, numbered
     from bitesize.training.run import RunFolder

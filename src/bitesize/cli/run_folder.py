@@ -264,7 +264,7 @@ def _to_resume() -> str | None:
 def _numbered(wanted: Wanted) -> tuple[RunFolder, RunStatus]:
     """Return the newest numbered run of the same command, if it was interrupted; else a new one. Both are locked."""
     from bitesize.errors import BadFile, NotFound
-    from bitesize.files.locking import FolderLock
+    from bitesize.storage.locking import FolderLock
     from bitesize.training.differences import differences
     from bitesize.training.numbered import ROOT, create_numbered, numbered
     from bitesize.training.run import RunFolder
@@ -303,7 +303,7 @@ def _numbered(wanted: Wanted) -> tuple[RunFolder, RunStatus]:
 
 
 def _is_training(path: Path) -> bool:
-    from bitesize.files.locking import FolderLock
+    from bitesize.storage.locking import FolderLock
 
     lock = FolderLock.take(path)
     if lock is None:

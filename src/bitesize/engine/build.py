@@ -178,7 +178,7 @@ def plan(inferred: Inferred) -> MemoryPlan:
     """
     settings, pipeline, budget = inferred.settings, inferred.pipeline, inferred.settings.budget
     working = settings.threads or processor_share()
-    remote = None if inferred.cache is not None else remote_need(settings.source)
+    remote = remote_need(settings.source, by_chunk=inferred.cache is not None)
     needs = MemoryNeeds(
         pipeline,
         settings.order,
@@ -187,7 +187,7 @@ def plan(inferred: Inferred) -> MemoryPlan:
         working=working,
         limit=available(working),
         overhead=measure_overhead(budget.in_use),
-        ahead=remote.request(budget.free) if remote is not None else None,
+        ahead=None if remote is None else remote.fitted(budget.free),
     )
     batching = Batching(settings.order, _batch_size(settings, needs), settings.last, settings.shard)
     if pipeline.stages.mixes:
@@ -230,7 +230,7 @@ def allocate(memory_plan: MemoryPlan, settings: Settings) -> Resources:
     cache = _open_cache(memory_plan, settings)
     ahead = None
     if needs.ahead is not None:
-        ahead = RowsAhead(settings.source, memory_plan.batching, needs.ahead.nbytes, needs.pipeline.stored)
+        ahead = RowsAhead(settings.source, memory_plan.batching, needs.ahead, needs.pipeline.stored)
     return Resources(charges, ring, pool, kept, cache, ahead)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bitesize.engine.batching import Batching, order_request
+from bitesize.engine.read_ahead import RemoteNeed
 from bitesize.engine.ring import copied_fields, slots_request
 from bitesize.memory.budget import Budget
 from bitesize.memory.limits import Limit
@@ -40,7 +41,7 @@ class MemoryNeeds:
     ``normalized`` is the size in bytes of what an output computes from one batch in the memory of this process.
     Of ``threads``, the first ``working`` start at once; others wait. ``limit`` is the tightest limit of this process, apart from the
     budget, and ``overhead`` the memory that the process uses outside the budget. ``kept`` is the request for keeping all rows in
-    memory, if they are kept; ``ahead`` that for requests to object stores before rows are needed.
+    memory, if they are kept; ``ahead`` is what rows need from object stores.
     """
 
     pipeline: Pipeline
@@ -53,7 +54,7 @@ class MemoryNeeds:
     window: int = 0
     normalized: int = 0
     kept: MemoryRequest | None = None
-    ahead: MemoryRequest | None = None
+    ahead: RemoteNeed | None = None
 
     def requests(self, rows: int) -> list[MemoryRequest]:
         """Return the requests of all parts except the pool for decoding, for batches of ``rows`` rows per rank."""
@@ -73,7 +74,7 @@ class MemoryNeeds:
             detail = f"where each of {counted(len(source), 'row')} lies on disk"
             requests.append(MemoryRequest("cache index", kept.cache_nbytes, "loader", detail))
         if self.ahead is not None:
-            requests.append(self.ahead)
+            requests.append(self.ahead.request)
         if windows is not None:
             held = min(windows.window_rows * windows.streams, len(source))
             requests.append(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,23 +17,23 @@ from bitesize.engine.batching import Batching, Place
 from bitesize.errors import BitesizeError
 from bitesize.memory.request import MemoryRequest
 from bitesize.memory.sizes import format_size
-from bitesize.pipeline.stored_rows import StoredRows
+from bitesize.pipeline.stored_rows import StoredRows, is_remote
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.storage import remote
 from bitesize.storage.ahead import Body, Part, ReadAhead
-from bitesize.storage.limiter import START
+from bitesize.storage.limiter import LIMITER, MOST
 from bitesize.storage.requests import LARGEST, read_ahead
 from bitesize.storage.url import is_url
 
 AHEAD = "read ahead"
 # Rows whose parts show how many bytes a row needs.
 _SAMPLE = 256
-# Bytes of connections and of bodies that obstore has received and that are not copied yet, for a request in flight.
-_CONNECTION = 64 << 10
-_UNCOPIED = 256 << 10
+# Bytes that obstore holds for a request in flight, in addition to the body: its HTTP client reads ahead, and keeps its buffers.
+_CONNECTION, _LARGEST_CONNECTION = 64 << 10, 3 << 19
 # Requests that wait in memory for threads, for each one in flight: the order of answers differs from the order of rows.
 _ROUNDS = 2
+_LEAST = 2  # requests in flight, also in a small budget
 # Share of the free budget that reading ahead takes at most.
 _SHARE = 4
 # Rows that are looked up at once.
@@ -47,27 +47,37 @@ class RemoteNeed:
     Attributes
     ----------
     typical, largest : int
-        Bytes of a typical and of the largest request of a sample of rows.
-    of_row : float
-        Mean number of requests for a row.
+        Bytes of a typical and of the largest request of a sample of rows, which is requested ahead; 0 if rows are read in chunks.
+    in_flight : int
+        Number of requests that there may be at the same time.
     """
 
     typical: int
     largest: int
-    of_row: float
 
-    def request(self, free: int) -> MemoryRequest:
-        """Return the request for reading ahead, in a budget with ``free`` bytes; small if there is little room."""
-        in_flight = START * (_CONNECTION + min(self.typical, _UNCOPIED))
-        wanted = _ROUNDS * START * self.typical + in_flight
-        nbytes = max(2 * self.largest, min(wanted, free // _SHARE))
-        detail = f"requests of {format_size(self.typical)} to servers, before rows are needed"
-        return MemoryRequest(AHEAD, nbytes, "loader", detail)
+    in_flight: int = _LEAST
 
-    def limit(self, nbytes: int) -> int:
-        """Return the bytes of bodies for a request of memory of ``nbytes`` bytes, of which connections take a part."""
-        share = self.typical / (self.typical + (_CONNECTION + min(self.typical, _UNCOPIED)) / _ROUNDS)
-        return max(self.largest, int(nbytes * share))
+    @property
+    def _connection(self) -> int:
+        """Bytes of a request in flight, in addition to its body."""
+        return min(_LARGEST_CONNECTION, _CONNECTION + 5 * self.typical) if self.typical else _LARGEST_CONNECTION
+
+    @property
+    def bodies(self) -> int:
+        """Bytes of bodies that are on the way or wait."""
+        return max(self.largest, self.in_flight * _ROUNDS * self.typical)
+
+    @property
+    def request(self) -> MemoryRequest:
+        """Request of memory for requests in flight, and for bodies that wait."""
+        what = f" of {format_size(self.typical)}, before rows are needed" if self.typical else ""
+        detail = f"up to {self.in_flight} requests to servers at the same time{what}"
+        return MemoryRequest(AHEAD, self.in_flight * self._connection + self.bodies, "loader", detail)
+
+    def fitted(self, free: int) -> RemoteNeed:
+        """Return the need with as many requests in flight as suit a budget with ``free`` bytes."""
+        each = self._connection + _ROUNDS * self.typical
+        return replace(self, in_flight=max(_LEAST, min(MOST, free // _SHARE // each)))
 
 
 class _Row(NamedTuple):
@@ -77,15 +87,14 @@ class _Row(NamedTuple):
     first: int
 
 
-def remote_need(source: Source) -> RemoteNeed | None:
-    """Return what rows of a source need from object stores; None if they are not there, or are read in chunks."""
+def remote_need(source: Source, *, by_chunk: bool) -> RemoteNeed | None:
+    """Return what rows of a source need from object stores; None if they are not there."""
+    if not is_remote(source):
+        return None
     count = len(source)
     rows = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
-    parts = parts_of(source, rows)
-    if not parts:
-        return None
-    sizes = np.array([part.nbytes for part in parts])
-    return RemoteNeed(max(1, int(sizes.mean())), max(1, int(sizes.max())), len(parts) / len(rows))
+    sizes = [part.nbytes for part in parts_of(source, rows)] if not by_chunk else []
+    return RemoteNeed(max(1, int(np.mean(sizes))), max(sizes)) if sizes else RemoteNeed(0, 0)
 
 
 def parts_of(source: Source, rows: NDArray[np.int64]) -> list[Part]:
@@ -126,15 +135,16 @@ class RowsAhead:
         Source of the rows.
     batching
         Batches of the loader.
-    limit
-        Most bytes in memory.
+    need
+        What rows need, and how many requests there may be at the same time.
     stored
         Rows that are in a cache on disk, which need no requests.
     """
 
-    def __init__(self, source: Source, batching: Batching, limit: int, stored: StoredRows | None = None) -> None:
+    def __init__(self, source: Source, batching: Batching, need: RemoteNeed, stored: StoredRows | None = None) -> None:
         self._source, self._batching, self._stored = source, batching, stored
-        self._ahead = ReadAhead(limit, read_ahead)
+        self._ahead, self._in_flight = ReadAhead(need.bodies, read_ahead, _ROUNDS * need.in_flight), need.in_flight
+        self._by_chunk = not need.typical
         self._place: Place | None = None
         self._rows: NDArray[np.int64] = np.empty(0, np.int64)
         self._parts: deque[tuple[_Row, Part]] = deque()
@@ -144,7 +154,8 @@ class RowsAhead:
     def start(self, place: Place) -> None:
         """Begin at another place. What was requested for the former one is dropped."""
         self._ahead.drop()
-        self._place, self._rows = place, np.empty(0, np.int64)
+        LIMITER.allow(self, self._in_flight)
+        self._place, self._rows = (None if self._by_chunk else place), np.empty(0, np.int64)
         self._parts.clear()
         self._bodies.clear()
 
@@ -158,20 +169,18 @@ class RowsAhead:
         """
         if self._place is None:
             return
-        chosen: list[tuple[_Row, Part]] = []
-        nbytes = 0
-        while self._parts or self._look_up():
+        bodies: list[Body] = []
+        while self._parts or self._look_up(place[0]):
             row, part = self._parts[0]
             if row > (place, start - _STEP):  # not all of them have been read already
-                if not self._ahead.room_for(nbytes + part.nbytes):
+                body = self._ahead.place(part)
+                if body is None:
                     break
-                nbytes += part.nbytes
-                chosen.append((row, part))
-            self._parts.popleft()
-        if chosen:
-            bodies = self._ahead.request([part for _, part in chosen])
-            for (row, _), body in zip(chosen, bodies, strict=True):
+                bodies.append(body)
                 self._bodies.setdefault(row.place, []).append(body)
+            self._parts.popleft()
+        if bodies:
+            self._ahead.request(bodies)
 
     def finished(self, place: Place) -> None:
         """Drop what nobody has read of a batch that is complete, such as parts that were read twice or otherwise."""
@@ -181,12 +190,15 @@ class RowsAhead:
         """Forget everything."""
         self._place = None
         self._ahead.drop()
+        LIMITER.allow(self, 0)
 
-    def _look_up(self) -> bool:
-        """Add the parts of the next rows; return whether there are any."""
+    def _look_up(self, epoch: int) -> bool:
+        """Add the parts of the next rows, of this epoch and the next; return whether there are any."""
         for _ in range(_STEP):  # rows may have no parts, such as those of a cache
             if not self._rows.size:
                 assert self._place is not None
+                if self._place[0] > epoch + 1:  # it may never be read
+                    return False
                 step = self._batching.step(*self._place)
                 self._row = _Row(self._place, 0)
                 self._place = self._batching.after(*self._place)

@@ -1,10 +1,11 @@
-"""Compact lists of paths: names in one blob of bytes with offsets and folders, without a Python object per file."""
+"""Compact lists of paths, without a Python object per file."""
 
 from __future__ import annotations
 
 import os
+import re
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,9 +18,83 @@ from bitesize.storage.url import is_url
 _SEP = os.fsencode(os.sep)
 
 
-@dataclass(frozen=True)
 class Names:
-    """Paths of files, by number, stored as bytes, because file names need not be text.
+    """Paths of files, by number, as bytes, because file names need not be text.
+
+    Subclasses keep the names: `NameTable` in memory, `listed.ListedNames` in a list of objects on disk.
+
+    Attributes
+    ----------
+    root : bytes
+        Folder of relative names; empty if the paths have no common root.
+    """
+
+    root: bytes
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes in memory."""
+        raise NotImplementedError
+
+    def parts(self, i: int) -> tuple[bytes, bytes]:
+        """Return the folder of file ``i``, relative to the root, and its name."""
+        raise NotImplementedError
+
+    def relative(self, i: int) -> bytes:
+        """Return the path of file ``i``, relative to the root."""
+        folder, name = self.parts(i)
+        return folder + self._separator + name if folder else name
+
+    def path(self, i: int) -> bytes:
+        """Return the path of file ``i`` for system calls."""
+        return self._prefix + self.relative(i)
+
+    def show(self, i: int) -> str:
+        """Return the path of file ``i`` for messages and JSON, with undecodable bytes escaped."""
+        return show(self.path(i))
+
+    def common_root(self) -> bytes:
+        """Return the deepest known folder that contains all files; empty if there is none."""
+        raise NotImplementedError
+
+    def identity(self) -> Iterator[bytes]:
+        """Yield bytes that are different for different paths below `common_root`."""
+        raise NotImplementedError
+
+    def may_match(self, pattern: re.Pattern[bytes]) -> bool:
+        """Return False if no name contains a pattern."""
+        raise NotImplementedError
+
+    def ending(self, ends: tuple[bytes, ...], most: int) -> list[int]:
+        """Return up to ``most`` evenly spaced files whose names end with one of these four bytes, in lower case."""
+        raise NotImplementedError
+
+    def picked(self, rows: Sequence[int]) -> Names:
+        """Return some of the files, in the order of the rows."""
+        if len(rows) == len(self):
+            return self
+        builder = NamesBuilder(self.root)
+        for row in rows:
+            folder, name = self.parts(row)
+            builder.add(folder, (name,))
+        return builder.build()
+
+    @cached_property
+    def _separator(self) -> bytes:
+        """Separator of this system, or of addresses."""
+        return b"/" if _SEP == b"/" or is_url(self.root) else _SEP
+
+    @cached_property
+    def _prefix(self) -> bytes:
+        return paths.join(self.root, b"") if self.root else b""
+
+
+@dataclass(frozen=True)
+class NameTable(Names):
+    """Paths of files in memory: names in one blob of bytes with offsets and folders.
 
     Parameters
     ----------
@@ -52,32 +127,46 @@ class Names:
         start = int(self.ends[i - 1]) if i else 0
         return self.folders[self.folder[i]], self.blob[start : int(self.ends[i])]
 
-    def relative(self, i: int) -> bytes:
-        """Return the path of file ``i``, relative to the root."""
-        folder, name = self.parts(i)
-        return folder + self._separator + name if folder else name
+    def common_root(self) -> bytes:
+        """Return the deepest known folder that contains all files; empty if there is none."""
+        return self.root or common_folder(self.folders)
 
-    def path(self, i: int) -> bytes:
-        """Return the path of file ``i`` for system calls."""
-        return self._prefix + self.relative(i)
+    def identity(self) -> Iterator[bytes]:
+        """Yield the names, their ends, and the folders with slashes on every system."""
+        folders, root = self.folders, self.common_root()
+        if root and not self.root:
+            folders = tuple(paths.relpath(folder, root) for folder in folders)
+        yield from (self.blob, self.ends.tobytes(), *(folder.replace(_SEP, b"/") for folder in folders))
+
+    def may_match(self, pattern: re.Pattern[bytes]) -> bool:
+        """Return False if no name contains a pattern."""
+        return pattern.search(self.blob) is not None
+
+    def ending(self, ends: tuple[bytes, ...], most: int) -> list[int]:
+        """Return up to ``most`` evenly spaced files with these suffixes, without a Python object per name."""
+        blob = np.frombuffer(self.blob, np.uint8)
+        matches = np.zeros(len(self), np.bool_)
+        if len(blob) >= 4:
+            ends_of_names = np.maximum(self.ends, 4)
+            last = np.stack([blob[ends_of_names - i] for i in (4, 3, 2, 1)], axis=1)
+            last |= 32 * ((last >= 65) & (last <= 90)).astype(np.uint8)  # in lower case
+            for end in ends:
+                matches |= (last == np.frombuffer(end, np.uint8)).all(axis=1)
+        chosen = np.flatnonzero(matches)
+        if not len(chosen):
+            return []
+        sample = np.linspace(0, len(chosen) - 1, min(most, len(chosen))).astype(np.int64)
+        return [int(number) for number in chosen[np.unique(sample)]]
 
     @cached_property
     def _separator(self) -> bytes:
         """Separator of this system, or of addresses."""
         return b"/" if _SEP == b"/" or is_url(self.root) or any(map(is_url, self.folders)) else _SEP
 
-    @cached_property
-    def _prefix(self) -> bytes:
-        return paths.join(self.root, b"") if self.root else b""
-
-    def show(self, i: int) -> str:
-        """Return the path of file ``i`` for messages and JSON, with undecodable bytes escaped."""
-        return show(self.path(i))
-
 
 @dataclass
 class NamesBuilder:
-    """Builder of `Names`, folder by folder."""
+    """Builder of a `NameTable`, folder by folder."""
 
     root: bytes = b""
     folders: dict[bytes, int] = field(default_factory=dict)
@@ -97,9 +186,9 @@ class NamesBuilder:
         self.folder.extend([index] * count)
         return count
 
-    def build(self) -> Names:
-        """Return the added files as `Names`."""
-        return Names(
+    def build(self) -> NameTable:
+        """Return the added files."""
+        return NameTable(
             root=self.root,
             folders=tuple(self.folders),
             folder=np.frombuffer(self.folder, np.int32) if self.folder else np.empty(0, np.int32),
@@ -108,8 +197,8 @@ class NamesBuilder:
         )
 
 
-def names_of(files: Sequence[str | bytes | os.PathLike[str]]) -> Names:
-    """Return a list of paths as `Names`, in the given order."""
+def names_of(files: Sequence[str | bytes | os.PathLike[str]]) -> NameTable:
+    """Return a list of paths as names, in the given order."""
     builder = NamesBuilder()
     for path in files:
         folder, name = paths.split(

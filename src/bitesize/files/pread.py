@@ -200,6 +200,9 @@ def _read_objects(paths: Sequence[bytes], put: Callable[[int, int], Buffer]) -> 
     pieces: dict[int, Piece] = {}
     for i, path in enumerate(paths):
         try:
+            if not is_url(path):
+                with_file(path, partial(_read_whole, i=i, path=path, put=put))
+                continue
             file = open_object(path)
             pieces[i] = Piece(file, 0, memoryview(put(i, file.size)).cast("B"))
         except BitesizeError as error:
@@ -316,6 +319,9 @@ def _read_ranges(
     for i, (number, offset, buffer) in enumerate(zip(which.tolist(), offsets.tolist(), buffers, strict=True)):
         if buffer is not None:
             try:
+                if not is_url(paths[number]):  # some files of a joined array may be on the disk
+                    with_file(paths[number], partial(read_into, buffers=[buffer], offset=offset, path=paths[number]))
+                    continue
                 if number not in files:
                     files[number] = open_object(paths[number])
                 pieces[i] = Piece(files[number], offset, memoryview(buffer).cast("B"))

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import NoPermission, NotFound
+from bitesize.files.listed import ListedFiles, ListedNamesBuilder, large_list, listed_files, may_be_own
 from bitesize.files.names import Names, NamesBuilder, show
 from bitesize.files.stores import is_store, is_unfinished
 from bitesize.storage import paths, patterns, remote
-from bitesize.storage.url import is_url
+from bitesize.storage.natural import class_key as class_key
+from bitesize.storage.natural import natural_key as natural_key
+from bitesize.storage.natural import path_key as path_key
+from bitesize.storage.object_list import ObjectList
+from bitesize.storage.url import is_url, split_url
 
 _SEP = os.fsencode(os.sep)
-_DIGITS = re.compile(rb"(\d+)")
 # Files of operating systems and tools; names that start with a dot are also left out.
 _LITTER = frozenset(
     (
@@ -27,6 +31,7 @@ _LITTER = frozenset(
         b"system volume information",
     )
 )  # fmt: skip
+_HIDDEN = "hidden or system files"
 # Folders next to class folders that contain no data.
 _WORKING = frozenset(
     (
@@ -99,6 +104,7 @@ def scan(
         reason = "is a file, not a folder" if paths.exists(top) else "does not exist"
         raise NotFound(f"{show(top)} {reason}")
     walk = _Scan(top, None if suffixes is None else frozenset(os.fsencode(suffix) for suffix in suffixes), reasons)
+    walk.found = large_list(top) if suffixes is not None else None
     return walk.run_flat() if flat else walk.run()
 
 
@@ -137,36 +143,6 @@ def _top(folder: str | os.PathLike[str]) -> bytes:
     return os.fsencode(path)
 
 
-def natural_key(name: bytes) -> list[bytes | int]:
-    """Return a sort key in which digits count as numbers.
-
-    Examples
-    --------
-    >>> sorted([b"img10", b"img9"], key=natural_key)
-    [b'img9', b'img10']
-    """
-    parts: list[bytes | int] = list(_DIGITS.split(name))
-    parts[1::2] = map(int, parts[1::2])
-    return parts
-
-
-def path_key(path: str | bytes) -> list[tuple[bool, list[bytes | int]]]:
-    """Return a sort key of paths: natural order, files of a folder before those of its subfolders.
-
-    Examples
-    --------
-    >>> sorted(["b/img10.png", "b/img9.png", "c.png", "a/b/1.png"], key=path_key)
-    ['c.png', 'a/b/1.png', 'b/img9.png', 'b/img10.png']
-    """
-    parts = os.fsencode(path).replace(_SEP, b"/").split(b"/")
-    return [(i < len(parts) - 1, natural_key(part)) for i, part in enumerate(parts)]
-
-
-def class_key(name: str) -> tuple[int, int, str]:
-    """Return a sort key of class names: numbers first and by value, then text."""
-    return (0, int(name), name) if name.isascii() and name.isdigit() and len(name) < 20 else (1, 0, name)
-
-
 class _Scan:
     def __init__(self, top: bytes, suffixes: frozenset[bytes] | None, reasons: Mapping[str, str] | None = None) -> None:
         self.top = top
@@ -175,6 +151,7 @@ class _Scan:
         self.kinds: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter()
         self.visited: set[tuple[int, int]] = set()
+        self.found: ObjectList | None = None  # a large list of objects, in which the names stay
 
     def run(self) -> Listing:
         """List the top folder: its subfolders as classes, or its files."""
@@ -182,7 +159,7 @@ class _Scan:
         files, folders = self.read(self.top)
         self.enter(self.top)
         own_kinds, self.kinds = self.kinds, Counter()
-        builder = NamesBuilder(self.top)
+        builder = self.builder()
         counts: list[int] = []
         folders.sort(key=natural_key)
         empty: list[str] = []
@@ -208,14 +185,14 @@ class _Scan:
             return Listing(builder.build(), labels, shown, self.kinds, self.left_out)
         if not files:
             raise NotFound(f"{show(self.top)} contains no readable file{self.seen()}")
-        builder = NamesBuilder(self.top)
+        builder = self.builder()
         builder.add(b"", files)
         return Listing(builder.build(), None, None, own_kinds, self.left_out)
 
     def run_flat(self) -> Listing:
         """List all files below the top folder, without classes."""
         self.count_empty_objects()
-        builder = NamesBuilder(self.top)
+        builder = self.builder()
         for folder, names in self.folders(self.top, self.top):
             builder.add(b"" if folder == self.top else folder, names)
         names_found = builder.build()
@@ -223,13 +200,17 @@ class _Scan:
             raise NotFound(f"{show(self.top)} contains no readable file{self.seen()}")
         return Listing(names_found, None, None, self.kinds, self.left_out)
 
+    def builder(self) -> NamesBuilder | ListedNamesBuilder:
+        """Return a builder of names."""
+        return NamesBuilder(self.top) if self.found is None else ListedNamesBuilder(self.top, self.found)
+
     def seen(self) -> str:
         """Return a note on the entries that were left out."""
         if not self.left_out:
             return " (it is empty)"
         return " (left out: " + ", ".join(f"{count} {why}" for why, count in self.left_out.most_common(5)) + ")"
 
-    def folders(self, path: bytes, relative_to: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+    def folders(self, path: bytes, relative_to: bytes) -> Iterator[tuple[bytes, Any]]:
         """Yield (relative folder, its data files) for a folder and all folders below it, in natural order."""
         if not self.enter(path):
             return
@@ -267,8 +248,10 @@ class _Scan:
         )
         return known or f"other files ({show(suffix) or 'no suffix'})"
 
-    def read(self, path: bytes) -> tuple[list[bytes], list[bytes]]:
+    def read(self, path: bytes) -> tuple[Any, list[bytes]]:
         """Return the data files of one folder in natural order, and its subfolders."""
+        if self.found is not None:
+            return self.read_listed(path, self.found)
         files: list[bytes] = []
         folders: list[bytes] = []
         kinds: Counter[bytes] = Counter()
@@ -279,8 +262,8 @@ class _Scan:
             raise NoPermission(f"no permission to list {show(path)}") from error
         for entry in entries:
             name = entry.name
-            if name[:1] == b"." or name.lower() in _LITTER:
-                left_out["hidden or system files"] += 1
+            if is_litter(name):
+                left_out[_HIDDEN] += 1
                 continue
             dot = name.rfind(b".")
             suffix = name[dot:].lower() if dot > 0 else b""
@@ -288,11 +271,7 @@ class _Scan:
                 files.append(name)
                 kinds[suffix] += 1
             elif entry.is_dir():
-                if is_run_folder(paths.join(path, name)):
-                    left_out["folders of training runs"] += 1
-                elif is_store(paths.join(path, name)) or is_unfinished(paths.join(path, name)):
-                    left_out["folders of packed stores"] += 1
-                else:
+                if self.is_data(paths.join(path, name)):
                     folders.append(name)
             elif entry.is_file():
                 left_out[self.reason(name, suffix)] += 1
@@ -302,6 +281,39 @@ class _Scan:
         files.sort(key=natural_key)
         return files, folders
 
+    def read_listed(self, path: bytes, found: ObjectList) -> tuple[ListedFiles, list[bytes]]:
+        """Be `read`, for a folder of a large list of objects."""
+        assert self.suffixes is not None
+        files = listed_files(found, path, self.suffixes, is_litter)
+        for name, suffix, count in files.others:
+            self.left_out[self.reason(name, suffix)] += count
+        if files.litter:
+            self.left_out[_HIDDEN] += files.litter
+        self.kinds.update(files.kinds)
+        folders = []
+        for name in map(os.fsencode, found.subfolders(split_url(path).key)):
+            inside = paths.join(path, name)
+            if is_litter(name):
+                self.left_out[_HIDDEN] += 1
+            elif not may_be_own(found, inside) or self.is_data(inside):
+                folders.append(name)
+        return files, folders
+
+    def is_data(self, folder: bytes) -> bool:
+        """Return whether a folder holds data; count it if it was written by bitesize."""
+        if is_run_folder(folder):
+            self.left_out["folders of training runs"] += 1
+        elif is_store(folder) or is_unfinished(folder):
+            self.left_out["folders of packed stores"] += 1
+        else:
+            return True
+        return False
+
+
+def is_litter(name: bytes) -> bool:
+    """Return whether a file or folder is hidden, or belongs to an operating system or a tool."""
+    return name[:1] == b"." or name.lower() in _LITTER
+
 
 def is_own_folder(path: bytes) -> bool:
     """Return whether a folder was written by bitesize: a training run or a packed store, which is not data of the folder around it.
@@ -309,6 +321,9 @@ def is_own_folder(path: bytes) -> bool:
     Folders at addresses that are not listed are not asked for: that would be some requests for each.
     """
     if is_url(path) and not remote.is_listed(os.fsdecode(path)):
+        return False
+    found = large_list(path)
+    if found is not None and not may_be_own(found, path):
         return False
     return is_run_folder(path) or is_store(path) or is_unfinished(path)
 

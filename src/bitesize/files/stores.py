@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
-from bitesize.storage import paths
+from bitesize.storage import paths, remote
+from bitesize.storage.base import Entry
 from bitesize.storage.url import is_url
 
 MANIFEST, PACKING = "manifest.json", "packing.json"  # of a complete store, and of one that is being packed
 STORE, UNFINISHED = "bitesize store", "bitesize packing"  # their formats
 _LOOK = 200  # bytes of a file that name its format
+_KEPT = 1_000  # beginnings of objects that are remembered
 
 
 def is_store(folder: str | bytes | os.PathLike[str]) -> bool:
@@ -24,10 +27,19 @@ def is_unfinished(folder: str | bytes | os.PathLike[str]) -> bool:
 
 def _names(folder: str | bytes | os.PathLike[str], name: str, kind: str) -> bool:
     path = paths.join(os.fsencode(folder), name.encode())
-    if is_url(path) and not paths.isfile(path):  # most often known from a list, without a request
-        return False
+    mark = f'"format": "{kind}"'.encode()
     try:
-        with paths.open(path) as file:
-            return f'"format": "{kind}"'.encode() in file.read(_LOOK)
+        if not is_url(path):
+            with open(path, "rb") as file:
+                return mark in file.read(_LOOK)
+        address = os.fsdecode(path)
+        return remote.is_file(address) and mark in _beginning(address, remote.entry(address))
     except OSError:
         return False
+
+
+@functools.lru_cache(_KEPT)
+def _beginning(address: str, entry: Entry) -> bytes:
+    """Return the beginning of an object, of which this version is read once."""
+    with paths.open(address) as file:
+        return file.read(_LOOK)

@@ -6,6 +6,8 @@ import contextlib
 import logging
 import os
 import tarfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +31,7 @@ SUFFIX = ".bitesize-index"
 _VERSION = 4
 # Header of the index: version, size and time of the file, number of skipped members, number of members.
 _FIRST = 5 * 8
-_MOST = 32 << 20  # bytes of an object in memory while its index is built
+_AT_ONCE, _MOST = 4, 32 << 20  # objects whose indexes are built, and bytes of each in memory meanwhile
 _LOOKS, _NAME = 8, 90  # members that are compared with an index from elsewhere, and characters of their names
 
 
@@ -59,6 +61,15 @@ class TarIndex(NamedTuple):
         """Return the name of a member; bytes that are not text are escaped."""
         start = int(self.ends[i - 1]) if i else 0
         return self.blob[start : int(self.ends[i])].tobytes().decode("utf-8", "surrogateescape")
+
+
+def tar_indexes(files: Sequence[str]) -> Iterator[TarIndex]:
+    """Yield the indexes of tar files; those of objects are built several at a time."""
+    if not is_url(files[0]):
+        yield from map(tar_index, files)
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from pool.map(tar_index, files)
 
 
 def tar_index(path: str) -> TarIndex:
@@ -96,7 +107,7 @@ def _of_object(path: str) -> TarIndex:
     if kept is not None and _agrees(path, kept):
         _keep(kept, cached, seen)
         return kept
-    with SequentialFile(path, min(_MOST, available().room // 8)) as file:
+    with SequentialFile(path, min(_MOST, available().room // 32)) as file:
         made = _made(path, file, state.size)
         made = made._replace(requested=file.requested)
     logging.getLogger("bitesize").info(

@@ -12,7 +12,9 @@ from bitesize.files.npy import Header
 from bitesize.files.pread import Handle, read_into, with_file
 from bitesize.files.state import FileState
 from bitesize.lazy.nodes import Node, Stretch
-from bitesize.lazy.select import Select, gather
+from bitesize.lazy.select import SCRATCH, Select, gather
+from bitesize.storage.blocks import BlockFile
+from bitesize.storage.url import is_url
 
 
 class OnDisk(Node):
@@ -39,6 +41,7 @@ class OnDisk(Node):
         self.path, self._offset, self._stored = path, offset, dtype
         self._seen = None if written_to else FileState.of(path)
         self.shape, self.dtype = shape, dtype.newbyteorder("=")
+        self.own_blocks = int(is_url(path))  # what is requested ahead
 
     def read(self, select: tuple[Select, ...], out: NDArray[Any]) -> None:
         """Read by position; the file is open only during the read."""
@@ -49,9 +52,20 @@ class OnDisk(Node):
             """Read from the open file."""
             if self._seen is not None:
                 self._seen.check(self.path, fd)
+            if isinstance(fd, BlockFile):
+                self._hold(fd, select, out)
             gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
 
         with_file(self.path, work)
+
+    def _hold(self, file: BlockFile, select: tuple[Select, ...], out: NDArray[Any]) -> None:
+        """Request the first runs of values that will be read at the same time."""
+        runs: list[tuple[int, int]] = []
+        gather(self.shape, select, out, lambda first, flat: runs.append((first, flat.nbytes)))
+        total = np.cumsum([nbytes for _, nbytes in runs])
+        some = runs[: int(np.searchsorted(total, SCRATCH, side="right"))]
+        if len(some) > 1:
+            file.hold((self._offset + first * self.dtype.itemsize, nbytes) for first, nbytes in some)
 
     def _read_run(self, fd: Handle, first: int, flat: NDArray[Any]) -> None:
         read_into(fd, [memoryview(flat.view(np.uint8))], self._offset + first * self.dtype.itemsize, self.path)  # type: ignore[arg-type]

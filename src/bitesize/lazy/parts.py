@@ -24,7 +24,7 @@ from bitesize.lazy.mapped import node_of_mapped
 from bitesize.lazy.nodes import Node, Turned
 from bitesize.lazy.select import SCRATCH, Select, choose, part_of, tiles
 from bitesize.storage import paths
-from bitesize.storage.blocks import holding
+from bitesize.storage.blocks import BlockFile, holding
 from bitesize.storage.url import is_url
 
 # Separator of an archive's path and the name of a member.
@@ -174,9 +174,21 @@ def _opened(path: bytes) -> Iterator[Any]:
 
 
 @contextmanager
+def _failed_reads(file: Any) -> Iterator[None]:
+    """Raise the error of an object that cannot be read, where `zipfile` raises one that the archive is damaged."""
+    try:
+        yield
+    except DAMAGED as error:
+        hidden = file.failed if isinstance(file, BlockFile) else None
+        if isinstance(hidden, BitesizeError) and not isinstance(error, BitesizeError):
+            raise hidden from error
+        raise
+
+
+@contextmanager
 def _archive(path: bytes) -> Iterator[zipfile.ZipFile]:
     try:
-        with _opened(path) as file, zipfile.ZipFile(file) as archive:
+        with _opened(path) as file, _failed_reads(file), zipfile.ZipFile(file) as archive:
             yield archive
     except BitesizeError:
         raise

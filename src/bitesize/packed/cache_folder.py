@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bitesize.errors import BadSetting
 from bitesize.files.atomic import write_json
-from bitesize.files.locking import FolderLock
+from bitesize.storage.locking import FolderLock
 
 MARKER = "bitesize-cache.json"
 _MARKER_BEGINS = ".bitesize-cache."  # of the temporary file that becomes the marker

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,40 @@ from bitesize.errors import BitesizeError
 from bitesize.files.held import held_groups
 from bitesize.files.pread import Handle, joined, passing, read_into, read_pieces, read_rows, with_file
 from bitesize.packed.info import ShardInfo
-from bitesize.storage.url import is_url
 
 # Up to this number of files, listing all of them is faster than selecting the files of the rows.
 _FEW = 256
+
+
+class Wanted(NamedTuple):
+    """A field of some rows: its files, and for each row the number of its file, its offset there, and a buffer, or None.
+
+    Attributes
+    ----------
+    paths : list of bytes
+    which, offsets : ndarray of int64, shape (rows,)
+    buffers : list
+    """
+
+    paths: list[bytes]
+    which: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    buffers: list[Any]
+
+
+def read_wanted(fields: Sequence[Wanted], failed: dict[int, Exception]) -> None:
+    """Read several fields of the same rows of objects at the same time. The errors of rows are added to ``failed``, by index."""
+    if not fields or not len(fields[0].which):
+        return
+    starts = np.cumsum([0, *(len(each.paths) for each in fields)])
+    errors = read_pieces(
+        [path for each in fields for path in each.paths],
+        np.concatenate([each.which + start for each, start in zip(fields, starts, strict=False)]),
+        np.concatenate([each.offsets for each in fields]),
+        [buffer for each in fields for buffer in each.buffers],
+    )
+    for k, error in errors.items():
+        failed.setdefault(k % len(fields[0].which), error)
 
 
 class FixedTable:
@@ -51,13 +81,13 @@ class FixedTable:
         used, numbers = np.unique(which, return_inverse=True)
         return [self.paths[i] for i in used.tolist()], numbers.astype(np.int64), offsets
 
+    def wanted(self, rows: NDArray[np.int64], out: NDArray[Any]) -> Wanted:
+        """Return what `read` reads, for `read_wanted`."""
+        paths, which, offsets = self.locate(rows)
+        return Wanted(paths, which, offsets, list(out.reshape(-1).view(np.uint8).reshape(len(rows), -1)))
+
     def read(self, rows: NDArray[np.int64], out: NDArray[Any], failed: dict[int, Exception]) -> None:
         """Read rows into ``out``, shape (rows, *shape). The errors of rows that cannot be read are added to ``failed``, by index."""
-        if is_url(self.paths[0]):
-            flat = out.reshape(-1).view(np.uint8).reshape(len(rows), -1)
-            for i, error in read_pieces(*self.locate(rows), list(flat)).items():
-                failed.setdefault(i, error)
-            return
         try:
             read_rows(*self.locate(rows), out)
         except BitesizeError:
@@ -123,9 +153,6 @@ class BlobTable:
         The errors of rows that cannot be read are added to ``failed``, by index.
         """
         which = np.searchsorted(self._ends, rows, side="right")
-        if is_url(self._stretches[0].path):
-            self._read_objects(rows, which, put, failed)
-            return
         for number, positions in _groups(which):
             stretch = self._stretches[number]
             buffers: dict[int, memoryview] = {}
@@ -143,15 +170,15 @@ class BlobTable:
                 for i in buffers:
                     failed.setdefault(i, error)
 
-    def _read_objects(
+    def wanted(
         self,
         rows: NDArray[np.int64],
-        which: NDArray[np.int64],
         put: Callable[[int, int, tuple[int, ...]], memoryview],
         failed: dict[int, Exception],
-    ) -> None:
-        """Read rows of objects at the same time."""
-        starts, buffers = np.zeros(len(rows), np.int64), list[memoryview | None]()
+    ) -> Wanted:
+        """Return what `read` reads, for `read_wanted`."""
+        which = np.searchsorted(self._ends, rows, side="right")
+        starts, buffers = np.zeros(len(rows), np.int64), list[Any]()
         for i, number in enumerate(which.tolist()):
             stretch = self._stretches[number]
             row = int(rows[i]) - stretch.first
@@ -162,8 +189,7 @@ class BlobTable:
             except BitesizeError as error:  # it does not fit the memory of the caller
                 buffers.append(None)
                 failed.setdefault(i, error)
-        errors = read_pieces([each.path for each in self._stretches], which, starts, buffers)
-        failed.update({i: each for i, each in errors.items() if i not in failed})
+        return Wanted([each.path for each in self._stretches], which, starts, buffers)
 
     def sizes(self) -> NDArray[np.int64]:
         """Return the bytes of each row, shape (rows,)."""

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from bitesize.errors import NotFound, PackedError
 from bitesize.files.atomic import flush_folder, remove_leftovers
-from bitesize.files.locking import FolderLock
 from bitesize.files.stores import MANIFEST, PACKING
 from bitesize.files.transfer import download, objects_below, remove, upload
 from bitesize.packed.column import raise_typed
@@ -24,6 +23,7 @@ from bitesize.packed.info import SHARD_JSON, ShardInfo, open_shard, read_shard
 from bitesize.packed.shard import remove_partials
 from bitesize.storage.address import Folder, folder_of
 from bitesize.storage.base import Entry
+from bitesize.storage.locking import FolderLock
 from bitesize.storage.url import is_url
 
 

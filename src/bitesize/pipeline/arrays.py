@@ -160,6 +160,8 @@ class ArrayRenderer:
         """Return whether located rows can be read and cast in one step, because the compiled code is loaded."""
         if self.direct:
             return located.array is not None and is_warm(_GATHER)
+        if located.is_remote:
+            return False
         place: Place = "files" if not located.in_memory else "addresses" if located.array is None else "array"
         return self._one_step and is_warm(self._fetch_names[place])
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from bitesize.errors import BadSetting, BitesizeError, first_few
 from bitesize.sources.options import OpenOptions
-from bitesize.storage import remote, stores
+from bitesize.storage import lists, remote, stores
 from bitesize.storage.url import is_url, split_url
 
 _TEXT = (str, bytes, os.PathLike)
@@ -26,6 +27,8 @@ def addresses_in(data: Any) -> Iterator[str]:
             yield os.fsdecode(path)
     elif isinstance(data, list | tuple):
         for part in data:
+            if isinstance(part, str) and "://" not in part:
+                continue
             if isinstance(part, list | tuple | str | bytes | os.PathLike):
                 yield from addresses_in(part)
     elif isinstance(data, np.ndarray) and data.dtype.kind in "USO":
@@ -33,6 +36,30 @@ def addresses_in(data: Any) -> Iterator[str]:
     elif isinstance(data, Mapping) and type(data) is dict:
         for value in data.values():
             yield from addresses_in(value)
+
+
+@contextmanager
+def listed_as(data: Any, options: OpenOptions) -> Iterator[None]:
+    """Make all lists within this context as the user wants them.
+
+    Raises
+    ------
+    BadSetting
+        If the data has no address; or a file is to replace listing, and the data is not one address.
+    """
+    if options.listing == "auto":
+        yield
+        return
+    found = list(dict.fromkeys([*addresses_in(data), *addresses_in(options.labels)]))
+    if not found:
+        raise BadSetting("listing= is for data at addresses such as s3://bucket/photos/, but this data has none")
+    if options.listing != "new" and not isinstance(data, _TEXT):
+        raise BadSetting(
+            f"listing={os.fspath(options.listing)!r} replaces listing of one folder: the data must be its address"
+        )
+    configure(found, options)
+    with lists.listing_as(options.listing, found[0]):
+        yield
 
 
 def prepare(data: Any, options: OpenOptions) -> None:
@@ -45,7 +72,9 @@ def prepare(data: Any, options: OpenOptions) -> None:
     BitesizeError
         If a storage does not answer.
     """
-    labels = options.labels if isinstance(options.labels, str | list | tuple) else None
+    labels = options.labels
+    if not isinstance(labels, str) and not (isinstance(labels, list | tuple) and all(map(is_url, labels))):
+        labels = None  # of rows, rather than masks
     found = list(dict.fromkeys([*addresses_in(data), *addresses_in(labels)]))
     if not found:
         return
@@ -84,10 +113,12 @@ def near(address: str) -> str:
 
 
 def _look(address: str) -> None:
-    """Ask for an object; if there is none, list the folder of this name."""
-    if remote.is_file(address):
+    """Ask for an object; if there is none, or an empty one, list the folder of this name."""
+    is_file = remote.is_file(address)
+    if (is_file and remote.entry(address).size) or (remote.is_web(address) and not address.endswith("/")):
         return
-    if address.endswith("/") or not remote.is_web(address):
-        found = remote.list_folder(address)
-        if not len(found) and _MEMBER in address:
-            _look(address.partition(_MEMBER)[0])
+    found = remote.list_folder(address)
+    if len(found) and is_file:
+        remote.stands_for_folder(address)
+    elif not len(found) and not is_file and _MEMBER in address:
+        _look(address.partition(_MEMBER)[0])

@@ -98,7 +98,7 @@ class Arrays(Source):
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the locations of rows in files, or in an array in memory."""
         if self._locations is not None:
-            return None if self._locations.remote else self._locations.locate(rows)
+            return None if self._locations.mixed else self._locations.locate(rows)
         flat = None if isinstance(self._x, Node) else flat_rows(self._x)
         return None if flat is None else Located([], rows, rows, in_memory=True, array=flat)
 
@@ -195,7 +195,7 @@ class _Locations:
         self._row_bytes = int(np.prod(x.shape[1:], dtype=np.int64)) * x.dtype.itemsize
         stretches = [window_rows for window_rows in stretches if window_rows.rows]
         self._paths = [window_rows.path for window_rows in stretches]
-        self.remote = bool(self._paths) and any(map(is_url, self._paths))
+        self.mixed = len({is_url(path) for path in self._paths}) > 1  # some on the disk, others at addresses
         # Few names are always listed in full; of many names, only the needed ones.
         self._joined = joined(self._paths) if len(self._paths) <= _FEW else None
         self._ends = np.cumsum([window_rows.rows for window_rows in stretches], dtype=np.int64)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BadSetting, BitesizeError, DoesNotFit
+from bitesize.errors import BadFile, BadSetting, BitesizeError, DoesNotFit, RequestFailed
 from bitesize.files.pread import read_pieces
 from bitesize.lazy.parts import MEMBER
 from bitesize.memory.limits import available
@@ -131,6 +131,7 @@ class ColumnSource(Source):
 
     def _read(self, rows: NDArray[np.int64], into: Into, names: Sequence[str] | Mapping[str, Column]) -> None:
         failed: dict[int, Exception] = {}
+        located: list[tuple[Located, NDArray[Any]]] = []  # of objects: all fields are read at the same time
         for name in names:
             if name not in into:
                 continue
@@ -140,16 +141,24 @@ class ColumnSource(Source):
                 continue
             column, out = self._columns[name], into[name]
             if self._is_remote:
-                _read_remote(column, rows, out, failed)
+                places = column.locate(rows)
+                if places is not None:
+                    column.check_unchanged()
+                    located.append((places, out))
+                    continue
+                for some in column.ahead(list(stretches(rows))):
+                    for i, start, stop in some:
+                        _read_apart(column, start, stop, out[i : i + stop - start], i, failed)
                 continue
             for i, start, stop in stretches(rows):
                 _read_apart(column, start, stop, out[i : i + stop - start], i, failed)
+        if located and len(rows):
+            _read_located(located, failed)
         raise_bad(failed)
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the location of the field `primary` on disk."""
-        located = self._columns[self.primary].locate(rows)
-        return None if located is None or located.is_remote else located
+        return self._columns[self.primary].locate(rows)
 
     def chunks(self) -> ChunkStarts | None:
         """Return the chunks of the widest field; other fields are read with them."""
@@ -288,19 +297,18 @@ def stretches(rows: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
             yield a, int(rows[a]), int(rows[b - 1]) + 1
 
 
-def _read_remote(column: Column, rows: NDArray[np.int64], out: NDArray[Any], failed: dict[int, Exception]) -> None:
-    """Read rows of objects, with many requests at the same time."""
-    located = column.locate(rows)
-    if located is not None:
-        column.check_unchanged()
-        flat = out.reshape(-1).view(np.uint8).reshape(len(rows), -1)
-        buffers = [memoryview(each) for each in flat]  # type: ignore[arg-type]
-        for i, error in read_pieces(located.paths, located.which, located.offsets, buffers).items():
-            failed.setdefault(i, error)
-        return
-    for some in column.ahead(list(stretches(rows))):
-        for i, start, stop in some:
-            _read_apart(column, start, stop, out[i : i + stop - start], i, failed)
+def _read_located(fields: Sequence[tuple[Located, NDArray[Any]]], failed: dict[int, Exception]) -> None:
+    """Read several fields of the same rows of objects at the same time."""
+    count = len(fields[0][0].which)
+    starts = np.cumsum([0, *(len(places.paths) for places, _ in fields)])
+    errors = read_pieces(
+        [path for places, _ in fields for path in places.paths],
+        np.concatenate([places.which + start for (places, _), start in zip(fields, starts, strict=False)]),
+        np.concatenate([places.offsets for places, _ in fields]),
+        [row for _, out in fields for row in out.reshape(-1).view(np.uint8).reshape(count, -1)],
+    )
+    for k, error in errors.items():
+        failed.setdefault(k % count, error)
 
 
 def _read_apart(column: Column, start: int, stop: int, out: NDArray[Any], i: int, failed: dict[int, Exception]) -> None:
@@ -308,8 +316,8 @@ def _read_apart(column: Column, start: int, stop: int, out: NDArray[Any], i: int
     try:
         column.read(start, stop, out)
     except BitesizeError as error:
-        if stop - start == 1:
-            failed.setdefault(i, error)
+        if stop - start == 1 or isinstance(error, RequestFailed):  # which was tried until its deadline
+            failed.update({i + k: error for k in range(stop - start) if i + k not in failed})
             return
         for k in range(stop - start):
             _read_apart(column, start + k, start + k + 1, out[k : k + 1], i + k, failed)

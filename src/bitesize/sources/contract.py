@@ -99,7 +99,7 @@ class RowContract(ABC):
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the location of the field `RowSource.primary` of rows on disk, or None if only `read` can read it.
 
-        Located rows are read and cast in one step. All other rows are read with `read`.
+        Located rows are read and cast in one step. All other rows, and those that are located at addresses, are read with `read`.
 
         Parameters
         ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,17 +9,15 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile
-from bitesize.files.names import Names, common_folder
+from bitesize.files.names import Names
 from bitesize.files.scan import Listing, scan
 from bitesize.sources.base import Source
 from bitesize.sources.labels import label_field
 from bitesize.spec import Encoded, Field
-from bitesize.storage import paths
 
 T = TypeVar("T")
 # After this many damaged files in a row, a folder is not data.
 _TRIED = 100
-_SEP = os.fsencode(os.sep)
 
 
 class FileSource(Source):
@@ -41,7 +38,7 @@ class FileSource(Source):
         self._labels = labels
         self.classes = classes
         self.left_out = left_out or {}
-        self.paths_root = names.root or common_folder(names.folders)
+        self.paths_root = names.common_root()
         self.spec = {"x": x} if labels is None else {"x": x, "y": label_field(labels, x)}
 
     def __len__(self) -> int:
@@ -63,11 +60,7 @@ class FileSource(Source):
     def _identity(self) -> bytes:
         labels = b"" if self._labels is None else self._labels.tobytes()
         # Relative to the root, so that a list of files has the same identity as its folder, also after a move.
-        root, folders = self.paths_root, self._names.folders
-        if root and not self._names.root:
-            folders = tuple(paths.relpath(folder, root) for folder in folders)
-        folders = tuple(folder.replace(_SEP, b"/") for folder in folders)  # those of addresses have slashes on every system
-        return b"\0".join([self._names.blob, self._names.ends.tobytes(), *folders, labels])
+        return b"\0".join([*self._names.identity(), labels])
 
 
 def first_readable_file(names: Names, read: Callable[[bytes], T]) -> tuple[int, T]:

@@ -6,9 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bitesize.decode.reduced import COLORS_ARE_REDUCED, KEEPS_GRAY, gray_is_reduced
 from bitesize.decode.tiff import TiffFacts, tiff_facts
 from bitesize.errors import BitesizeError
@@ -37,11 +34,11 @@ def probe(names: Names, mode: Mode) -> ProbedImages:
 
     Unreadable files are skipped: they are reported when their rows are read.
     """
-    tiffs = list(_facts_of_tiffs(names, _evenly(names, _TIFF)))
+    tiffs = list(_facts_of_tiffs(names, names.ending(_TIFF, _LOOKS)))
     wide = [] if mode == "I;16" else [(facts.bands, facts.bits) for _, facts in tiffs if facts.bits > 8 and not facts.floats]
     gray = max((bits for bands, bits in wide if bands == 1), default=0)
     if mode != "I;16" and not gray:
-        wide += [(bands, 16) for bands in _wide_pngs(names, _evenly(names, _PNG))]
+        wide += [(bands, 16) for bands in _wide_pngs(names, names.ending(_PNG, _LOOKS))]
         gray = max((bits for bands, bits in wide if bands == 1), default=0)
     left_out = {}
     stacks = [(path, facts.pages) for path, facts in tiffs if facts.pages > 1]
@@ -52,28 +49,6 @@ def probe(names: Names, mode: Mode) -> ProbedImages:
     if gray:
         return ProbedImages(left_out, (Choice(gray_is_reduced(gray), KEEPS_GRAY),))
     return ProbedImages(left_out, (Choice(COLORS_ARE_REDUCED, ""),) if wide else ())
-
-
-def _evenly(names: Names, ends: tuple[bytes, ...]) -> list[int]:
-    """Return a few evenly spaced files with these suffixes, without a Python object per name."""
-    chosen = np.flatnonzero(_ending(names, ends))
-    if not len(chosen):
-        return []
-    sample = np.linspace(0, len(chosen) - 1, min(_LOOKS, len(chosen))).astype(np.int64)
-    return [int(number) for number in chosen[np.unique(sample)]]
-
-
-def _ending(names: Names, ends: tuple[bytes, ...]) -> NDArray[np.bool_]:
-    blob = np.frombuffer(names.blob, np.uint8)
-    matches = np.zeros(len(names), np.bool_)
-    if len(blob) < 4:
-        return matches
-    ends_of_names = np.maximum(names.ends, 4)
-    last = np.stack([blob[ends_of_names - i] for i in (4, 3, 2, 1)], axis=1)
-    last |= 32 * ((last >= 65) & (last <= 90)).astype(np.uint8)  # in lower case
-    for end in ends:
-        matches |= (last == np.frombuffer(end, np.uint8)).all(axis=1)
-    return matches
 
 
 def _facts_of_tiffs(names: Names, chosen: Sequence[int]) -> Iterable[tuple[bytes, TiffFacts]]:

@@ -79,7 +79,7 @@ class ImagesWithMasks(FileSource):
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Read the image and the mask of each row."""
         numbers = rows.tolist()
-        if is_url(self._masks.root or self._masks.folders[0]):  # requests for both at the same time
+        if numbers and is_url(self._masks.path(numbers[0])):  # requests for both at the same time
             paths = [names.path(row) for names in (self._names, self._masks) for row in numbers]
             count = len(numbers)
             errors = read_files(paths, lambda k, nbytes: into["xy"[k // count]].put(k % count, nbytes))
@@ -93,7 +93,7 @@ class ImagesWithMasks(FileSource):
         return self._names.path(row), self._masks.path(row)
 
     def _identity(self) -> bytes:
-        return super()._identity() + b"\0" + self._masks.blob
+        return super()._identity() + b"\0" + next(self._masks.identity())
 
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:

@@ -82,7 +82,7 @@ class NpyFiles(FileSource):
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the files, and the header that each must have."""
-        if not self._plain or self._remote:
+        if not self._plain:
             return None
         paths = [self._names.path(row) for row in rows.tolist()]
         each = np.arange(len(paths), dtype=np.int64)
@@ -103,17 +103,13 @@ class NpyFiles(FileSource):
         """Read objects with the header of the first at the same time; return those that have another header."""
         if not self._plain:
             return range(len(paths))
-        rows, size = out.reshape(-1).view(np.uint8).reshape(len(paths), self._header.nbytes), len(self._start)
-        starts = np.zeros((len(paths), size), np.uint8)
-        which = np.repeat(np.arange(len(paths)), 2)
-        alike = [object_size(path) == size + self._header.nbytes for path in paths]
-        buffers = [memoryview(part[i]) if alike[i] else None for i in range(len(paths)) for part in (starts, rows)]
-        errors = read_pieces(paths, which, np.tile(np.array([0, size]), len(paths)), buffers)
-        other = (starts != np.frombuffer(self._start, np.uint8)).any(axis=1)
-        for k, error in errors.items():
-            other[k // 2] = isinstance(error, BadFile)  # too short: its own header says how
-            if not other[k // 2]:
-                failed[k // 2] = error
+        size, nbytes = len(self._start), self._header.nbytes
+        whole = np.zeros((len(paths), size + nbytes), np.uint8)
+        buffers = [row if object_size(path) == size + nbytes else None for path, row in zip(paths, whole, strict=True)]
+        numbers = np.arange(len(paths))
+        failed |= read_pieces(paths, numbers, np.zeros(len(paths), np.int64), buffers)
+        other = (whole[:, :size] != np.frombuffer(self._start, np.uint8)).any(axis=1)
+        out.reshape(-1).view(np.uint8).reshape(len(paths), nbytes)[...] = whole[:, size:]
         return [i for i in np.flatnonzero(other).tolist() if i not in failed]
 
     def _read_one(self, fd: Handle, path: bytes, start: bytearray, out: NDArray[Any]) -> None:
@@ -137,8 +133,8 @@ class NpyFiles(FileSource):
             )
 
     def scratch(self, rows: int) -> int:
-        """Return the bytes of one row, for files in Fortran order."""
-        return self._header.nbytes + len(self._start)
+        """Return the bytes of one row, for files in Fortran order; of all rows with their headers, for objects."""
+        return (rows if self._remote else 1) * (self._header.nbytes + len(self._start))
 
     @classmethod
     def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:

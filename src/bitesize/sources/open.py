@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadFile, BadSetting, first_few
 from bitesize.lazy.array import LazyArray
-from bitesize.sources.addresses import check_used, prepare
+from bitesize.sources.addresses import check_used, listed_as, prepare
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.features import StackedFields
@@ -26,8 +26,7 @@ from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded, Field, Mode
-from bitesize.storage import paths
-from bitesize.storage.remote import listing, summary
+from bitesize.storage import paths, remote
 from bitesize.storage.url import is_url
 
 # Whole numbers with more different values than this are targets of a regression, not classes.
@@ -51,6 +50,7 @@ def open(  # noqa: A001 - reads as bs.open
     tag_delimiter: str | None = None,
     file_is_row: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    listing: str | os.PathLike[str] = "auto",
 ) -> Source:
     """Open data as a `Source` without loading it: files of one row each are only listed, not opened.
 
@@ -98,8 +98,12 @@ def open(  # noqa: A001 - reads as bs.open
         For `.npy`, HDF5 and `.npz` files: whether each file is one row, or holds many rows along its first axis. None: the
         usual meaning of the format, reported in `Source.choices`.
     storage_options
-        For data at addresses, settings of its storage, for this process: credentials, ``endpoint``, ``region``, ``skip_signature=True`` for
-        anonymous access, ``request_payer=True``. None: environment variables, profiles and roles of the machine.
+        For data at addresses, settings of its storage, for this process: credentials, ``endpoint``, ``region``, ``profile``,
+        ``anonymous=True`` for public data, ``requester_pays=True``. None: environment variables, profiles and roles of the machine.
+    listing
+        For folders at addresses. ``"auto"``: a list of more than 10,000 objects that is less than a day old is used again; others are made
+        again. ``"new"``: the objects are listed. Otherwise, path or address of a file that replaces listing: an S3 inventory (its
+        ``manifest.json``), or a CSV, Parquet or JSON Lines file with a column of names.
 
     Returns
     -------
@@ -123,7 +127,7 @@ def open(  # noqa: A001 - reads as bs.open
     >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
-    options = OpenOptions(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options)
+    options = OpenOptions(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing)
     return _opened_source(data, options) if isinstance(data, Source) else _open_data(data, options)
 
 
@@ -131,16 +135,16 @@ def _opened_source(source: Source, options: OpenOptions) -> Source:
     """Return a source unchanged, which was opened with its own options."""
     if options.labels is not None or options.fields is not None or options.split is not None:
         raise BadSetting("a Source already has labels, fields and a split")
-    if options.storage_options is not None:
-        raise BadSetting("storage_options= is for data at addresses, but a Source is already open")
+    if options.storage_options is not None or options.listing != "auto":
+        raise BadSetting("storage_options= and listing= are for data at addresses, but a Source is already open")
     return source
 
 
 def _open_data(data: Any, options: OpenOptions) -> Source:
     """Open data by the rules, and note the folders that were listed for it."""
-    with listing() as lists:
+    with remote.listing() as lists, listed_as(data, options):
         source = _open_by_rules(data, options)
-        source.choices = (*source.choices, *(Choice(summary(found), "") for found in lists))
+        source.choices = (*source.choices, *(Choice(remote.summary(found), "") for found in lists))
     return source
 
 
@@ -331,7 +335,7 @@ def open_splits(data: Data, labels: Any = None, **settings: Any) -> tuple[dict[s
     """
     parts: dict[str, Source] = {}
     damaged: dict[str, BadFile] = {}
-    with listing():  # once for all splits
+    with remote.listing():  # once for all splits
         try:
             parts["data"] = open_to_train(data, labels, **settings)
         except BadFile as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,6 +37,8 @@ class OpenOptions:
         Whether each file is one row, for kinds of files that may hold one row or many; None where the source is to find out.
     storage_options
         Settings of the storage of data at addresses, such as credentials; None for those of the environment.
+    listing
+        Which list of the objects at an address is used: ``"auto"``, ``"new"``, or a file that replaces it.
 
     Examples
     --------
@@ -54,6 +57,7 @@ class OpenOptions:
     tag_delimiter: str | None = None
     file_is_row: bool | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)  # they may hold secrets
+    listing: str | os.PathLike[str] = "auto"
 
 
 class RowFiles(NamedTuple):

@@ -22,7 +22,7 @@ from bitesize.files.stores import is_store, is_unfinished
 from bitesize.packed.fields import ShardField
 from bitesize.packed.info import ShardInfo, files_to_json
 from bitesize.packed.manifest import Manifest, Part, description, read_manifest, write_manifest
-from bitesize.packed.rows import BlobTable, FixedTable
+from bitesize.packed.rows import BlobTable, FixedTable, Wanted, read_wanted
 from bitesize.packed.shard import ShardWriter, verify
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.combine.with_fields import WithFields
@@ -119,24 +119,39 @@ class PackedStore(Source):
 
     def _read(self, rows: NDArray[np.int64], into: Into, names: Iterable[str]) -> None:
         failed: dict[int, Exception] = {}
+        wanted: list[Wanted] = []  # of objects: all fields are read at the same time
         for name in names:
             if name not in into:
                 continue
             if name == self._label and self._labels_read is not None:
                 into[name][...] = self._labels_read[rows]
+            elif self._remote:
+                wanted.append(
+                    self._fixed[name].wanted(rows, into[name])
+                    if name in self._fixed
+                    else self._blobs[name].wanted(rows, self._put_of(name, into[name]), failed)
+                )
             elif name in self._fixed:
                 self._read_fixed(name, rows, into[name], failed)
             else:
-                self._read_blobs(name, rows, into[name], failed)
+                self._blobs[name].read(rows, self._put_of(name, into[name]), failed)
+        if wanted:
+            read_wanted(wanted, failed)
+            for name in self._fixed.keys() & set(names) & into.keys():
+                self._to_native(name, into[name])
         raise_bad(failed)
 
     def _read_fixed(self, name: str, rows: NDArray[np.int64], out: NDArray[Any], failed: dict[int, Exception]) -> None:
         self._fixed[name].read(rows, out, failed)
+        self._to_native(name, out)
+
+    def _to_native(self, name: str, out: NDArray[Any]) -> None:
+        """Reverse the bytes of values that were read, on machines with the other byte order."""
         dtype = self._held(name).dtype
         if dtype is not None and not dtype.isnative:
             out.byteswap(inplace=True)
 
-    def _read_blobs(self, name: str, rows: NDArray[np.int64], into: Any, failed: dict[int, Exception]) -> None:
+    def _put_of(self, name: str, into: Any) -> Callable[[int, int, tuple[int, ...]], memoryview]:
         held = self._held(name)
 
         def put(i: int, nbytes: int, shape: tuple[int, ...]) -> memoryview:
@@ -149,12 +164,12 @@ class PackedStore(Source):
             buffer[:HEADER_NBYTES] = raw_header(shape, held.dtype)
             return buffer[HEADER_NBYTES:]
 
-        self._blobs[name].read(rows, put, failed)
+        return put
 
     def locate(self, rows: NDArray[np.int64]) -> Located | None:
         """Return the location of the field `primary`, if its rows have one shape."""
         table, dtype = self._fixed.get(self.primary), self._held(self.primary).dtype
-        if table is None or dtype is None or not dtype.isnative or self._remote:
+        if table is None or dtype is None or not dtype.isnative:
             return None
         paths, which, offsets = table.locate(rows)
         return Located(paths, which, offsets, joined=table.joined)

@@ -95,7 +95,7 @@ class Located(NamedTuple):
 
     @property
     def is_remote(self) -> bool:
-        """Return whether the files are objects, which compiled code cannot read: sources do not locate such rows."""
+        """Return whether the files are objects, which compiled code cannot read: `Source.read` reads such rows, many at the same time."""
         return bool(self.paths) and is_url(self.paths[0])
 
 

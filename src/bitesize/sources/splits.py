@@ -189,8 +189,8 @@ def subfolders(folder: str | os.PathLike[str]) -> list[str]:
     """List the names of the folders in a folder, sorted; hidden ones and those that bitesize has written are left out."""
     return sorted(
         entry.name
-        for entry in paths.scandir(os.fspath(folder))
-        if not entry.name.startswith((".", "__")) and entry.is_dir() and not is_own_folder(os.fsencode(entry.path))
+        for entry in paths.scanfolders(os.fspath(folder))
+        if not entry.name.startswith((".", "__")) and not is_own_folder(os.fsencode(entry.path))
     )
 
 

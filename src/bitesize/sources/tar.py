@@ -8,7 +8,6 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +22,7 @@ from bitesize.files.names import show
 from bitesize.files.npy import MAX_HEADER, Header, parse_header
 from bitesize.files.pread import Handle, passing, read_into, read_pieces, with_file
 from bitesize.files.state import FileState
-from bitesize.files.tar_index import SUFFIX, TarIndex, index_folder, tar_index
+from bitesize.files.tar_index import SUFFIX, index_folder, tar_indexes
 from bitesize.files.tar_samples import Samples
 from bitesize.memory.sizes import format_size
 from bitesize.sources.base import OpenOptions, Source
@@ -41,7 +40,6 @@ _JSON_CLASSES = ("label", "class", "cls", "y", "target", "category", "class_name
 _NUMBER = re.compile("-?[0-9]{1,18}")
 _RUN_BYTES = 1 << 20
 _LARGEST_TEXT = 1 << 20
-_LISTED = 4  # objects that are listed at a time
 _NAMED = 10
 
 
@@ -68,7 +66,7 @@ class Tar(Source):
         self._states = [FileState.of(path) for path in self._paths]  # before they are looked into
         samples = Samples()
         requested = 0
-        for number, index in enumerate(_indexes(paths)):
+        for number, index in enumerate(tar_indexes(paths)):
             samples.add(number, index)
             requested += index.requested
         if not len(samples):
@@ -375,15 +373,6 @@ class Tar(Source):
                         member.size = len(data)
                         tar.addfile(member, io.BytesIO(data))
         return cls.opened(paths, OpenOptions())
-
-
-def _indexes(paths: Sequence[str]) -> Iterator[TarIndex]:
-    """Yield the index of each shard; those of objects are built several at a time."""
-    if not is_url(paths[0]):
-        yield from map(tar_index, paths)
-        return
-    with ThreadPoolExecutor(_LISTED) as pool:
-        yield from pool.map(tar_index, paths)
 
 
 def _wanted(kinds: Sequence[str], options: OpenOptions, where: str) -> dict[str, str]:

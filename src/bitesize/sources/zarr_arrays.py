@@ -51,6 +51,8 @@ class ZarrStore:
                 self._root, self._pid = open_zarr(self.path), os.getpid()
             try:
                 return self._root[name] if name else self._root
+            except BitesizeError:
+                raise
             except Exception as error:
                 raise damaged(self.path, error) from error
 
@@ -97,6 +99,8 @@ def open_zarr(path: str) -> Any:
 
             return zarr.open(ObjectStore(path), mode="r")
         return zarr.open(path, mode="r")
+    except BitesizeError:
+        raise
     except Exception as error:  # Zarr and its codecs raise whatever they like for damaged metadata
         raise damaged(path, error) from error
 
@@ -129,7 +133,7 @@ class ZarrArray(Column):
         self._check_sizes(start, stop, math.prod(self._in_file) * self.dtype.itemsize)
         try:
             out[...] = self._store.array(self._name)[start:stop]
-        except BadFile:
+        except BitesizeError:
             raise
         except Exception as error:  # whatever a codec raises for damaged chunks
             raise BadFile(
@@ -164,6 +168,8 @@ class ZarrArray(Column):
         self._check_sizes(0, self.shape[0], available().room // 4)
         try:
             cells = self._store.array(self._name)[:]
+        except BitesizeError:
+            raise
         except Exception as error:  # whatever a codec raises for damaged chunks
             raise damaged(self._store.path, error) from error
         return [

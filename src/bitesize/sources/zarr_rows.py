@@ -170,8 +170,7 @@ def _small_files(folder: str) -> list[str]:
 
 
 def _subfolders(folder: str) -> list[str]:
-    entries = paths.scandir(folder)
-    found = [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__"))]
+    found = [entry.path for entry in paths.scanfolders(folder) if not entry.name.startswith((".", "__"))]
     return sorted(found, key=lambda path: natural_key(os.fsencode(path)))
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
+
+from bitesize.memory.mapping import allocate
 
 
 class Part(NamedTuple):
@@ -23,19 +26,62 @@ class Part(NamedTuple):
     nbytes: int
 
 
+class Ring:
+    """Memory of a fixed size, handed out in pieces one after another. Pieces are returned in about the same order.
+
+    It is mapped, because pieces of the size of a photograph that many threads allocate and free leave holes, which take as much memory again.
+
+    Parameters
+    ----------
+    nbytes
+        Size in bytes.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self._nbytes = nbytes
+        self._memory: memoryview | None = None
+        self._pieces: deque[list[int]] = deque()  # start, stop, and whether it is used
+        self.count = 0  # of the pieces that are used
+
+    def take(self, nbytes: int) -> tuple[memoryview, list[int]] | None:
+        """Return the next free piece and its entry, or None if there is none of this size."""
+        first = self._pieces[0][0] if self._pieces else 0
+        start = self._pieces[-1][1] if self._pieces else 0
+        if start >= first or not self._pieces:  # the used part does not wrap around
+            if start + nbytes > self._nbytes:
+                if nbytes >= first:
+                    return None
+                start = 0
+        elif start + nbytes >= first:
+            return None
+        if self._memory is None:
+            self._memory = memoryview(allocate(self._nbytes))  # type: ignore[arg-type]
+        piece = [start, start + nbytes, 1]
+        self.count += 1
+        self._pieces.append(piece)
+        return self._memory[start : start + nbytes], piece
+
+    def give(self, piece: list[int]) -> None:
+        """Return a piece."""
+        piece[2] = 0
+        self.count -= 1
+        while self._pieces and not self._pieces[0][2]:
+            self._pieces.popleft()
+
+
 class Body:
     """Memory for the bytes of a part, which are on the way or have arrived.
 
     Attributes
     ----------
-    data : bytearray
+    data : memoryview
         The bytes.
     """
 
-    __slots__ = ("arrived", "data", "dropped", "good", "owner", "part")
+    __slots__ = ("arrived", "data", "dropped", "good", "owner", "part", "piece")
 
-    def __init__(self, owner: ReadAhead, part: Part) -> None:
-        self.owner, self.part, self.data = owner, part, bytearray(part.nbytes)
+    def __init__(self, owner: ReadAhead, part: Part, data: memoryview, piece: list[int]) -> None:
+        self.owner, self.part, self.data, self.piece = owner, part, data, piece
         self.arrived, self.good, self.dropped = threading.Event(), False, False
 
     def arrive(self, good: bool) -> None:
@@ -44,7 +90,7 @@ class Body:
             self.good = good
             self.arrived.set()
             if self.dropped:
-                self.owner.held -= len(self.data)
+                self.owner.ring.give(self.piece)
 
 
 _bodies: dict[Part, list[Body]] = {}
@@ -60,25 +106,27 @@ class ReadAhead:
         Most bytes that are on the way or wait. The caller charges them.
     fetch
         Requests parts into the data of bodies, and calls `Body.arrive` for each when it is there. Returns at once.
+    most
+        Most parts that are on the way or wait.
     """
 
-    def __init__(self, limit: int, fetch: Callable[[Sequence[Part], Sequence[Body]], None]) -> None:
-        self.limit, self.held = limit, 0
+    def __init__(self, limit: int, fetch: Callable[[Sequence[Part], Sequence[Body]], None], most: int = 1 << 30) -> None:
+        self.ring, self._most = Ring(limit), most
         self._fetch = fetch
 
-    def room_for(self, nbytes: int) -> bool:
-        """Return whether there is room for some more bytes. If nothing is held, there is room for any number up to the limit."""
-        return self.held + nbytes <= self.limit
-
-    def request(self, parts: Sequence[Part]) -> list[Body]:
-        """Request parts, for which there must be room; return their bodies."""
-        bodies = [Body(self, part) for part in parts]
+    def place(self, part: Part) -> Body | None:
+        """Return a body for a part, or None if there is no room for it now. Parts must be requested in the order of reading."""
         with _lock:
-            self.held += sum(part.nbytes for part in parts)
-            for body in bodies:
-                _bodies.setdefault(body.part, []).append(body)
-        self._fetch(parts, bodies)
-        return bodies
+            taken = self.ring.take(part.nbytes) if self.ring.count < self._most else None
+            if taken is None:
+                return None
+            body = Body(self, part, *taken)
+            _bodies.setdefault(part, []).append(body)
+            return body
+
+    def request(self, bodies: Sequence[Body]) -> None:
+        """Request the bytes of bodies. Returns at once."""
+        self._fetch([body.part for body in bodies], bodies)
 
     def drop(self, bodies: Iterable[Body] | None = None) -> None:
         """Forget those of some bodies that nobody has read, or of all of them. Those on the way are counted until they arrive."""
@@ -93,7 +141,7 @@ class ReadAhead:
                         del _bodies[body.part]
                     body.dropped = True
                     if body.arrived.is_set():
-                        self.held -= len(body.data)
+                        self.ring.give(body.piece)
 
 
 def take(part: Part, into: Sequence[memoryview]) -> bool:
@@ -109,9 +157,9 @@ def take(part: Part, into: Sequence[memoryview]) -> bool:
             del _bodies[part]
     body.arrived.wait()
     if body.good:
-        data = memoryview(body.data)
+        data = body.data
         for buffer in into:
             buffer[:], data = data[: buffer.nbytes], data[buffer.nbytes :]
     with _lock:
-        body.owner.held -= part.nbytes
+        body.owner.ring.give(body.piece)
     return body.good

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from bitesize.errors import BitesizeError, FileChanged, NoPermission, NotFound, RequestFailed, one_line
+from bitesize.errors import BadSetting, BitesizeError, FileChanged, NoPermission, NotFound, RequestFailed, one_line
 from bitesize.storage.limiter import Passing
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})|status: (\d{3})|\((\d{3}) [A-Z]")
@@ -13,6 +13,7 @@ _CODE = re.compile(r"<Code>([^<]+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
 _REQUEST = re.compile(r"<RequestId>([^<]+)</RequestId>|RequestId:\s*([0-9A-Za-z-]+)")
 _REGION = re.compile(r"<Region>([^<]+)</Region>|region[\"' :=]+([a-z]{2}(?:-[a-z]+)+-\d)")
+WHOLE = 200  # status of a request for a range that was answered with everything
 _OTHER_RANGE = re.compile(r"Requested \d+\.\.\d+, got")
 _CAUSE = re.compile(
     r'"([^"\\n]*(?:refused|reset|closed|timed out|lookup|unreachable|broken pipe|end of file)[^"\\n]*)"', re.IGNORECASE
@@ -113,6 +114,11 @@ def _translated(error: Exception, address: str, listed: bool, region_of: Callabl
     if isinstance(error, BitesizeError | Passing):
         return error
     answer, kind = Answer(error), type(error).__name__
+    if kind == "InvalidPathError":
+        return BadSetting(
+            f"{address}: obstore cannot list names with an empty part, or with . or .. as a part ({answer.head}): rename or copy these "
+            "objects, or open a table of the others"
+        )
     if answer.code in ("NoSuchBucket", "ContainerNotFound"):
         return NotFound(f"{address}: there is no such bucket ({answer.line})")
     if isinstance(error, FileNotFoundError):
@@ -141,13 +147,10 @@ def _translated(error: Exception, address: str, listed: bool, region_of: Callabl
         return FileChanged(f"{address} has become shorter since it was listed ({answer.line})")
     if answer.status == 0 and any(word in answer.whole.lower() for word in _CONNECTION):
         return Passing(answer.line)
-    if (
-        kind == "NotSupportedError"
-        or _OTHER_RANGE.search(answer.head)
-        or "NotPartial" in answer.whole
-        or "partial" in answer.head.lower()
-    ):
-        return Passing(f"the server has sent something else than the range that was asked for ({answer.head})", 200)
+    if kind == "NotSupportedError" or "partial" in answer.whole.lower():
+        return Passing("the server has sent the whole object in place of a range", WHOLE)
+    if _OTHER_RANGE.search(answer.head):
+        return Passing(f"the server has sent another range than the one that was asked for ({answer.head})", 206)
     return RequestFailed(f"{address}: {answer.line}", answer.status, answer.request_id)
 
 

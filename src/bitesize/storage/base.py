@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
 
 class Level(NamedTuple):
-    """What lies directly below a prefix.
+    """Folders and objects directly below a prefix.
 
     Attributes
     ----------

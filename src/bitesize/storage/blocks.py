@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
-from bitesize.errors import BadFile, BitesizeError
+from bitesize.errors import BadFile, BitesizeError, RequestFailed
 from bitesize.storage.remote import RemoteFile
-from bitesize.storage.requests import Piece, read_all
+from bitesize.storage.requests import LARGEST, Piece, read_all
 
 # Bytes of a block, and blocks of a file that are kept.
 BLOCK, KEPT = 64 << 10, 16
@@ -36,7 +36,8 @@ class BlockFile(RemoteFile):
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
-        self.failed: Exception | None = None  # the last error, which libraries that call this file may replace
+        self.failed: Exception | None = None  # the last error, which libraries that read this file may hide
+        self.refused: RequestFailed | None = None  # of `hold`, after all tries: no part is asked for again
         self._lock = threading.Lock()
         self._blocks: OrderedDict[int, memoryview] = OrderedDict()  # by their first byte; the last one read is at the end
         self._starts: list[int] = []
@@ -78,11 +79,24 @@ class BlockFile(RemoteFile):
         i = bisect_right(self._starts, offset) - 1
         if i >= 0 and offset + nbytes <= self._starts[i] + self._held[i].nbytes:
             _scatter(self._held[i], offset - self._starts[i], into)
+        elif self.refused is not None:
+            raise self.refused
+        elif nbytes > LARGEST:
+            self._read_large(offset, into)
         elif nbytes > BLOCK:
             super().read_at(offset, into)
         elif nbytes:
             start, block = self._block(offset, nbytes)
             _scatter(block, offset - start, into)
+
+    def _read_large(self, offset: int, into: Sequence[memoryview]) -> None:
+        """Read many bytes with several requests at the same time."""
+        file, pieces = RemoteFile(self.address), []
+        for buffer in into:
+            pieces.append(Piece(file, offset, buffer))
+            offset += buffer.nbytes
+        for error in read_all(pieces).values():
+            raise error
 
     def _block(self, offset: int, nbytes: int) -> tuple[int, memoryview]:
         """Return the first byte and the bytes of a block around some bytes."""
@@ -103,7 +117,7 @@ class BlockFile(RemoteFile):
 
 @contextmanager
 def holding(files: Iterable[BlockFile]) -> Iterator[None]:
-    """Let `opened` return these files in this thread, instead of opening them again."""
+    """Make `opened` return these files in this thread, instead of opening them again."""
     known = _files.get()
     token = _files.set({**(known or {}), **{file.address: file for file in files}})
     try:
@@ -132,7 +146,7 @@ def holding_whole(addresses: Sequence[str], most: int = HELD_NBYTES, *, at_end: 
         with suppress(BitesizeError):
             files.append(BlockFile(address))
     failed = hold_parts(files, [[(max(0, file.size - most) if at_end else 0, most)] for file in files])
-    with holding(file for i, file in enumerate(files) if i not in failed):
+    with holding(file for i, file in enumerate(files) if i not in failed or file.refused is not None):
         yield
 
 
@@ -153,8 +167,10 @@ def hold_parts(files: Sequence[BlockFile], spans: Sequence[Iterable[tuple[int, i
         pieces += held
         of += [i] * len(held)
     failed = {of[k]: error for k, error in read_all(pieces).items()}
-    for i in failed:
+    for i, error in failed.items():
         files[i].release()
+        if isinstance(error, RequestFailed):
+            files[i].refused = error
     return failed
 
 

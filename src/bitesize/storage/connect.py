@@ -20,6 +20,7 @@ _CLIENT = {
 }  # fmt: skip
 _TIMEOUT = timedelta(seconds=20)  # of one try, which asks for 8 MiB at most
 _CONNECT = timedelta(seconds=5)
+_IDLE = timedelta(seconds=2)  # after which a connection is closed: each keeps up to a megabyte
 
 
 class Connector:
@@ -89,7 +90,7 @@ class Connector:
         """
         from obstore import store as stores
 
-        client = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT, **self._client}
+        client = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT, "pool_idle_timeout": _IDLE, **self._client}
         retry = {"max_retries": retries, "retry_timeout": timedelta(seconds=60)}
         try:
             if self.is_web:

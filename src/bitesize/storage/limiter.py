@@ -103,6 +103,7 @@ class Limiter:
     limit: float = START
     in_flight: int = 0
     counts: RequestCounts = field(default_factory=RequestCounts)
+    _allowed: dict[object, int] = field(default_factory=dict)
     _decreased: float = 0.0
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _random: random.Random = field(default_factory=random.Random)  # of its own: users set the seed of the shared one
@@ -147,6 +148,20 @@ class Limiter:
             time.sleep(wait)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
+    def allow(self, owner: object, requests: int) -> None:
+        """Let an owner, such as a loader, have so many requests in flight, whose memory it has charged; 0 ends this.
+
+        Owners share what all of them may have. Without owners, only servers limit the requests.
+        """
+        with self._changed:
+            self._allowed.pop(owner, None)
+            if requests:
+                self._allowed[owner] = requests
+            self._changed.notify_all()
+
+    def _most(self) -> int:
+        return max(1, min(int(self.limit), sum(self._allowed.values()) or MOST))
+
     def snapshot(self) -> RequestCounts:
         """Return the counts of now."""
         with self._changed:
@@ -155,7 +170,7 @@ class Limiter:
     def _enter(self) -> None:
         begun = time.monotonic()
         with self._changed:
-            while self.in_flight >= int(self.limit):
+            while self.in_flight >= self._most():
                 self._changed.wait()
             self.in_flight += 1
             self.counts.most = max(self.counts.most, self.in_flight)
@@ -166,7 +181,7 @@ class Limiter:
             now = time.monotonic()
             if throttled and now - self._decreased > _ONCE_IN:
                 self.limit, self._decreased = max(LEAST, self.limit / 2), now
-            elif not throttled and self.in_flight >= int(self.limit):  # only if the limit is what holds requests back
+            elif not throttled and self.in_flight >= self._most():  # only if the limit is what holds requests back
                 self.limit = min(MOST, self.limit + 1 / self.limit)
             self.in_flight -= 1
             self._changed.notify()

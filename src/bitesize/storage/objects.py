@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from bitesize.errors import BadFile, BadSetting, FileChanged, LoaderClosed, RequestFailed
-from bitesize.storage.answers import Answer, raise_for
+from bitesize.storage.answers import WHOLE, Answer, raise_for
 from bitesize.storage.base import Entry, Level
 from bitesize.storage.connect import Connector
 from bitesize.storage.limiter import DEADLINE, LIMITER, Passing
@@ -18,8 +20,10 @@ T = TypeVar("T")
 
 SCHEMES = ("s3", "gs", "az", "https", "http")
 # Bytes that obstore collects before it hands them over: they are copied from there into our memory.
-_CHUNK = 256 << 10
+_CHUNK = 64 << 10
 _PART = 8 << 20  # of an upload in several parts
+_MODIFIED = "modified "  # begins versions of servers without ETags
+_log = logging.getLogger("bitesize")
 
 
 def open_objects(root: str, options: Mapping[str, Any]) -> ObjectStorage:
@@ -51,6 +55,7 @@ class ObjectStorage:
         self._deadline = float(options.pop("deadline", DEADLINE))
         self.root, self._connector = root, Connector(root, options)
         self._store, self._age = self._connector.connect(), 0
+        self._whole = False  # whether the server has shown that it does not answer ranges
         self._lock, self._process = threading.Lock(), os.getpid()
 
     # --- names -------------------------------------------------------------------------------------------------------
@@ -111,34 +116,60 @@ class ObjectStorage:
             return
         path, address = self._path(key), f"{self.root}/{key}"
         options: dict[str, Any] = {"range": (offset, offset + want)}
-        if version and not version.startswith("W/"):  # weak ones never match
-            options["if_match"] = version
+        # Weak ones never match; and a web server may break a request with a condition, so its answers are checked.
+        if version and not version.startswith(("W/", _MODIFIED)) and not self._connector.is_web:
+            options["if_match"] = f'"{version}"'
 
         def attempt() -> None:
             import obstore
 
+            if self._whole:
+                self._read_whole(path, address, offset, into, version)
+                return
             result = obstore.get(self._store, path, options=options)  # type: ignore[arg-type]
-            self._check(result, address, offset, want, version)
+            self._check_version(result.meta, address, version)
+            start, stop = result.range
+            if start == offset and stop < offset + want and stop == result.meta["size"]:
+                raise BadFile(f"{address} ends after {stop:,} bytes; {offset + want:,} are needed")
+            if (start, stop) != (offset, offset + want):
+                raise Passing(f"the server has sent bytes {start:,} to {stop:,}, not those that were asked for", 206)
             done = _copy(result.stream(min_chunk_size=_CHUNK), into)
             if done != want:
                 raise Passing(f"the body has {done:,} bytes; {want:,} were asked for")
 
-        self._ask(attempt, address, listed=True, nbytes=want)
+        try:
+            self._ask(attempt, address, listed=True, nbytes=want)
+        except RequestFailed as error:
+            if not self._connector.is_web or error.status != WHOLE:
+                raise
+            with self._lock:
+                first, self._whole = not self._whole, True
+            if first:
+                _log.warning(
+                    "%s does not answer requests for ranges: each read requests a whole file, so many rows in one file are slow",
+                    self.root,
+                )
+            self._ask(attempt, address, listed=True, nbytes=want)
 
-    def _check(self, result: Any, address: str, offset: int, want: int, version: str) -> None:
-        """Raise an error if an answer is not about the object and the bytes that were asked for."""
-        meta, start_stop = result.meta, tuple(result.range)
-        etag = meta.get("e_tag")
-        if version and etag and etag != version:
-            raise FileChanged(
-                f"{address} was replaced since it was listed (ETag {etag}, then {version}): open the data again"
-            )
-        if start_stop[0] == offset and start_stop[1] < offset + want and start_stop[1] == meta["size"]:
-            raise BadFile(f"{address} ends after {meta['size']:,} bytes; {offset + want:,} are needed")
-        if start_stop != (offset, offset + want):
-            raise Passing(
-                f"the server has sent bytes {start_stop[0]:,} to {start_stop[1]:,}, not those that were asked for", 206
-            )
+    def _read_whole(self, path: str, address: str, offset: int, into: Sequence[memoryview], version: str) -> None:
+        """Request a whole object, and copy some of its bytes."""
+        import obstore
+
+        result = obstore.get(self._store, path)
+        self._check_version(result.meta, address, version)
+        size, want = result.meta["size"], sum(buffer.nbytes for buffer in into)
+        if offset + want > size:
+            raise BadFile(f"{address} ends after {size:,} bytes; {offset + want:,} are needed")
+        chunks = _after(result.stream(min_chunk_size=_CHUNK), offset)
+        done = _copy(_first(chunks, want), into)
+        if done != want:
+            raise Passing(f"the body has {offset + done:,} bytes; {size:,} were announced")
+
+    def _check_version(self, meta: Any, address: str, version: str) -> None:
+        """Raise an error if an answer is about another version of an object."""
+        there = _version(meta)
+        if version and there and there != version:
+            raise FileChanged(f"{address} was replaced since it was listed ({there}, then {version}): open the data again")
 
     def write(self, key: str, pieces: Iterable[bytes | memoryview]) -> Entry:
         """Write an object; large ones in several parts, of which nothing is seen before the last."""
@@ -202,7 +233,14 @@ class ObjectStorage:
                     raise
                 if Answer(error).expired:
                     self._renew(age)
-                raise_for(error, address, listed=listed, region_of=self._connector.region_of_bucket)
+                try:
+                    raise_for(error, address, listed=listed, region_of=self._connector.region_of_bucket)
+                except Passing as passing:
+                    if (
+                        passing.status == WHOLE and self._connector.is_web
+                    ):  # asking again does not help, but there is another way
+                        raise RequestFailed(f"{address}: {passing}", WHOLE) from None
+                    raise
                 raise AssertionError from error
 
         return LIMITER.perform(address, once, nbytes, self._deadline)
@@ -220,6 +258,10 @@ class ObjectStorage:
             raise RequestFailed(f"{address}: {passing}", passing.status, passing.request_id) from None
 
     def _path(self, key: str) -> str:
+        if self._connector.is_web:
+            if "?" in key:
+                raise BadSetting(f"{self.root}/{key.partition('?')[0]}?...: addresses with a query are not supported")
+            key = unquote(key)  # in addresses of the web, names are quoted
         parts = key.split("/")
         if any(part in ("", ".", "..") for part in parts):
             raise BadSetting(
@@ -268,8 +310,32 @@ def _parts(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
 def _entry(found: Any) -> Entry:
     time: datetime | None = found["last_modified"]
     nanoseconds = int(time.timestamp()) * 1_000_000_000 + time.microsecond * 1000 if time is not None else 0
-    version = found["e_tag"] or ""
-    return Entry(found["path"], int(found["size"]), version, nanoseconds)
+    return Entry(found["path"], int(found["size"]), _version(found), nanoseconds)
+
+
+def _version(meta: Any) -> str:
+    """Return the ETag of an object, or else the time of its last modification."""
+    if meta["e_tag"]:
+        return str(meta["e_tag"]).strip('"')  # listings of Azure have no quotes, and answers do
+    time: datetime | None = meta["last_modified"]
+    return f"{_MODIFIED}{time.isoformat()}" if time is not None else ""
+
+
+def _after(chunks: Iterable[Any], skip: int) -> Iterator[memoryview]:
+    """Yield chunks without their first ``skip`` bytes."""
+    for chunk in chunks:
+        view = memoryview(chunk)
+        yield view[min(skip, view.nbytes) :]
+        skip -= min(skip, view.nbytes)
+
+
+def _first(chunks: Iterable[memoryview], most: int) -> Iterator[memoryview]:
+    """Yield chunks until they have ``most`` bytes."""
+    for chunk in chunks:
+        if most <= 0:
+            return
+        yield chunk[:most]
+        most -= min(most, chunk.nbytes)
 
 
 def _of_obstore(error: BaseException) -> bool:

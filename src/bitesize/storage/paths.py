@@ -22,7 +22,7 @@ AnyPath = str | bytes | os.PathLike[Any]
 
 
 class PathEntry:
-    """What `scandir` returns of one file or folder at an address; has the methods of `os.DirEntry` that are needed.
+    """One file or folder at an address, as `scandir` returns it; has the methods of `os.DirEntry` that are needed.
 
     Attributes
     ----------
@@ -91,6 +91,17 @@ def scandir(path: AnyStr) -> Iterator[os.DirEntry[AnyStr] | PathEntry]:
         If the folder does not exist, or may not be read.
     """
     return _children(path) if is_url(path) else _scanned(os.scandir(path))
+
+
+def scanfolders(path: AnyStr) -> Iterator[os.DirEntry[AnyStr] | PathEntry]:
+    """Yield the folders in a folder, in any order."""
+    if is_url(path):
+        for name in remote.subfolders(_text(path)):
+            yield PathEntry(path, _same(name, path), True)
+    else:
+        for entry in scandir(path):
+            if entry.is_dir():
+                yield entry
 
 
 def listdir(path: AnyStr) -> list[AnyStr]:

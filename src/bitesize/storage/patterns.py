@@ -21,6 +21,8 @@ def matches(pattern: str) -> list[str]:
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     folder = "/".join([url.root, *parts[:fixed]])
     remote.know_folder(folder)
+    if fixed < len(parts) and not remote.is_folder(folder):
+        return []
     while fixed < len(parts) and remote.is_folder(f"{folder}/{parts[fixed]}"):
         folder, fixed = f"{folder}/{parts[fixed]}", fixed + 1
     return list(dict.fromkeys(_below(folder, parts[fixed:])))

@@ -16,6 +16,7 @@ from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.memory.sizes import format_size
 from bitesize.storage.ahead import Part, take
 from bitesize.storage.base import Entry
+from bitesize.storage.making import Making, make_list
 from bitesize.storage.object_list import ObjectList
 from bitesize.storage.stores import add_list, listed, storage_of
 from bitesize.storage.url import split_key, split_url
@@ -28,7 +29,7 @@ B = TypeVar("B")
 
 @dataclass
 class _Asked:
-    """What was asked within one `listing`: older answers may be out of date."""
+    """Lists and objects that were asked for within one `listing`: older answers may be out of date."""
 
     lists: list[ObjectList] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
@@ -40,6 +41,7 @@ class _Asked:
 
 
 _asked: ContextVar[_Asked | None] = ContextVar("_asked", default=None)
+_making: ContextVar[Making | None] = ContextVar("_making", default=None)
 _entries: dict[str, Entry] = {}  # single objects that were asked for and are in no list
 _missing: set[str] = set()  # objects that do not exist; forgotten with the end of `listing`
 _lock = threading.Lock()
@@ -62,7 +64,8 @@ def entry(address: str) -> Entry:
         known = found.entry(split_url(address).key)
         if known is None:
             raise NotFound(f"{address} does not exist: it is not in the list of {found.prefix_address}")
-        return known
+        if known.size >= 0:  # a list from a table may have no sizes
+            return known
     if remembered is None:
         url = split_url(address)
         remembered = storage_of(address).entry(url.key)
@@ -101,6 +104,16 @@ def listing() -> Iterator[list[ObjectList]]:
         _missing.clear()
 
 
+@contextmanager
+def making(settings: Making) -> Iterator[None]:
+    """Make all lists within this context with these settings."""
+    token = _making.set(settings)
+    try:
+        yield
+    finally:
+        _making.reset(token)
+
+
 def list_folder(address: str) -> ObjectList:
     """List all objects below a folder, so that all questions about it are answered without requests.
 
@@ -119,7 +132,7 @@ def list_folder(address: str) -> ObjectList:
     asked, known = _asked.get(), listed(f"{url.root}/{prefix}")
     if known is not None and asked is not None and asked.covers(known.prefix_address):
         return known
-    found = ObjectList(url.root, prefix, (entry for page in storage_of(address).list(prefix) for entry in page))
+    found = make_list(url.root, prefix, _making.get() or Making())
     if len(found):
         add_list(found)
         with _lock:
@@ -127,7 +140,8 @@ def list_folder(address: str) -> ObjectList:
                 del _entries[old]
         if asked is not None:
             asked.lists.append(found)
-        logging.getLogger("bitesize").info(summary(found))
+        if found.made_new:
+            logging.getLogger("bitesize").info(summary(found))
     return found
 
 
@@ -139,8 +153,10 @@ def know_folder(address: str) -> None:
 
 
 def summary(found: ObjectList) -> str:
-    """Return number and size of the objects of a list, for a message."""
-    return f"listed {len(found):,} objects ({format_size(found.total_size)}) below {found.prefix_address}"
+    """Return what a user should know of a list: its objects, and its age if it is not of now."""
+    if found.made_new and not found.facts.get("given"):
+        return f"listed {len(found):,} objects ({format_size(found.total_size)}) below {found.prefix_address}"
+    return f"{found.prefix_address}: {found.statement()}"
 
 
 def is_listed(address: str) -> bool:
@@ -197,12 +213,25 @@ def empty_objects(address: str) -> int:
     return 0 if found is None else found.stand_for_folders(split_url(address).key.removesuffix("/"))
 
 
+def stands_for_folder(address: str) -> None:
+    """Take an empty object for a folder, within `listing`."""
+    with _lock:
+        _entries.pop(address, None)
+        _missing.add(address)
+
+
+def _is_known(address: str) -> bool:
+    """Return whether an address was asked for and is an object, which may not stand for a folder."""
+    known = _entries.get(address)
+    return known is not None and known.size != 0
+
+
 def is_file(address: str) -> bool:
     """Return whether an address is an object."""
     url = split_url(address)
     if not url.key or url.key.endswith("/") or address in _missing:
         return False
-    if f"{url.root}/{split_key(url.key)[0]}" in _entries:  # in an object
+    if _is_known(f"{url.root}/{split_key(url.key)[0]}"):  # in an object
         return False
     try:
         entry(address)
@@ -217,7 +246,7 @@ def is_folder(address: str) -> bool:
     key = split_url(address).key.removesuffix("/")
     if found is not None:
         return found.is_folder(key)
-    if key.endswith("/") or address in _entries or (is_web(address) and not address.endswith("/")):
+    if key.endswith("/") or _is_known(address) or (is_web(address) and not address.endswith("/")):
         return False
     level = storage_of(address).level(f"{key}/" if key else "")
     return bool(level.folders or level.entries)
@@ -245,6 +274,23 @@ def children(address: str) -> Iterator[tuple[str, bool]]:
     for each in level.entries:
         if (name := each.key[len(prefix) :]) and not name.endswith("/"):
             yield name, False
+
+
+def subfolders(address: str) -> Iterator[str]:
+    """Yield the names of the folders in a folder; a list is not searched for files.
+
+    Raises
+    ------
+    NotFound
+        If the folder does not exist.
+    """
+    found = listed(address)
+    if found is not None:
+        yield from found.subfolders(split_url(address).key.removesuffix("/"))
+        return
+    for name, is_folder in children(address):
+        if is_folder:
+            yield name
 
 
 def read_bytes(address: str, most: int = 1 << 30) -> bytes:

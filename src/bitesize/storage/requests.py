@@ -14,6 +14,7 @@ from bitesize.storage.remote import RemoteFile
 
 # The most bytes of one request: a slow or broken one is repeated alone.
 LARGEST = 8 << 20
+_IDLE = 1.0  # seconds after which a thread without work ends
 # Bytes between neighbors that are read and dropped, because a request takes about as long as this many bytes.
 _GAP = 64 << 10
 _DROPPED = memoryview(bytearray(_GAP))  # several threads write here, and nobody reads
@@ -75,7 +76,7 @@ def read_ahead(parts: Sequence[Part], bodies: Sequence[Body]) -> None:
     pieces = []
     for part, body in zip(parts, bodies, strict=True):
         try:
-            pieces.append((Piece(RemoteFile(part.address), part.offset, memoryview(body.data)), body))
+            pieces.append((Piece(RemoteFile(part.address), part.offset, body.data), body))
         except BitesizeError:  # raised when the row is read
             body.arrive(good=False)
     for request in _requests([piece for piece, _ in pieces], range(len(pieces))):
@@ -130,7 +131,10 @@ def _requests(pieces: Sequence[Piece], numbers: Sequence[int]) -> list[_Request]
 
 
 class Pool:
-    """Threads that wait for servers, made when they are needed. They are daemons: a server that does not answer cannot keep a program alive."""
+    """Threads that wait for servers, made when they are needed, and ended when they are not.
+
+    They are daemons: a server that does not answer cannot keep a program alive.
+    """
 
     def __init__(self, most: int) -> None:
         self._most, self._threads, self._idle = most, 0, 0
@@ -138,22 +142,36 @@ class Pool:
         self._lock = threading.Lock()
 
     def submit(self, work: Callable[[], object]) -> None:
-        """Call a function, which raises nothing, in one of the threads."""
-        self._work.put(work)
+        """Call a function, which raises nothing, in one of the threads; in this thread if the system allows no other."""
         with self._lock:
+            self._work.put(work)
             if self._idle >= self._work.qsize() or self._threads >= self._most:
                 return
             self._threads += 1
-        threading.Thread(target=self._run, name="bitesize-request", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="bitesize-request", daemon=True).start()
+        except RuntimeError:  # a limit on threads or on address space
+            with self._lock:
+                self._threads -= 1
+                alone = not self._threads
+            if alone:
+                self._work.get()()
 
     def _run(self) -> None:
         while True:
             with self._lock:
                 self._idle += 1
-            work = self._work.get()
+            try:
+                work = self._work.get(timeout=_IDLE)
+            except queue.Empty:
+                work = None
             with self._lock:
                 self._idle -= 1
-            work()
+                if work is None and self._work.empty():
+                    self._threads -= 1
+                    return
+            if work is not None:
+                work()
             del work  # it refers to buffers
 
 

@@ -129,7 +129,7 @@ class OneEach:
         return self._opened(ImageFiles, rows)
 
     def _opened(self, kind: type[Source], rows: list[int]) -> Source | BitesizeError:
-        files = RowFiles(picked(self.names, rows), None, None, {})
+        files = RowFiles(self.names.picked(rows), None, None, {})
         try:
             source = kind.of_files(files, OpenOptions(mode=self.mode or "RGB", orient=self.orient, file_is_row=True))
         except BadFile as error:
@@ -205,15 +205,6 @@ class Given:
     def count(self, left_out: Mapping[str, int]) -> None:
         """Count a file that is left out."""
         self.left_out.update(left_out)
-
-
-def picked(names: Names, rows: Sequence[int]) -> Names:
-    """Return some of the names, in the order of the rows."""
-    if len(rows) == len(names):
-        return names
-    chosen = [names.blob[names.ends[row - 1] if row else 0 : names.ends[row]] for row in rows]
-    ends = np.cumsum([len(each) for each in chosen], dtype=np.int64)
-    return Names(names.root, names.folders, names.folder[rows], b"".join(chosen), ends)
 
 
 def _kind_of(fd: Handle, path: bytes) -> Header | None:

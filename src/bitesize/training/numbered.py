@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from bitesize.errors import BadFile, BadSetting, NotFound
-from bitesize.files.locking import NAME, FolderLock
+from bitesize.storage.locking import NAME, FolderLock
 from bitesize.storage.url import is_url
 from bitesize.training.run import RunFolder
 

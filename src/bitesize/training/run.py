@@ -13,8 +13,8 @@ from typing import Any
 
 from bitesize.errors import BadFile, BadSetting, NotFound
 from bitesize.files.atomic import remove_leftovers, replacing, write_json
-from bitesize.files.locking import NAME as LOCK_NAME
-from bitesize.files.locking import FolderLock
+from bitesize.storage.locking import NAME as LOCK_NAME
+from bitesize.storage.locking import FolderLock
 from bitesize.storage.url import is_url
 from bitesize.training import standardize as _standardize  # noqa: F401 - registers it for from_dict
 from bitesize.training.record import Split

@@ -16,6 +16,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.combine.wrapper import left_out_of
 from bitesize.sources.protocol import ChunkStarts, Into, Located, raise_bad
 from bitesize.sources.sinks import portion
+from bitesize.storage.url import is_url
 
 
 def chain(sources: Sequence[Source]) -> Source:
@@ -147,6 +148,8 @@ class Chained(Source):
                 continue
             located = part.locate(rows[mine] - self._begin(i))
             if located is None or located.in_memory or (header is not None and located.header != header):
+                return None
+            if paths and located.is_remote != is_url(paths[0]):
                 return None
             header = located.header
             which[mine] = located.which + len(paths)

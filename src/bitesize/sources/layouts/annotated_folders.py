@@ -245,7 +245,8 @@ def pair_of_arrays(x: str, y: str | None, options: OpenOptions) -> Source:
             f"{y} has {row_nbytes:,} bytes per row, too many for labels in memory: bs.zip(x=bs.open({x!r}), y=bs.open({y!r})) reads both "
             "from their files"
         )
-    values, classes = class_numbers(np.load(y), targets.shape[0])
+    with paths.open(y) as file:
+        values, classes = class_numbers(np.load(file), targets.shape[0])
     return with_choices(Arrays(inputs, values, classes), choice)
 
 

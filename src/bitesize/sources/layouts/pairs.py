@@ -109,7 +109,7 @@ def masks_beside(path: str, options: OpenOptions) -> Source | None:
 def without_masks(listing: Listing) -> Listing:
     """Return a listing without files such as ``a_mask.png`` next to ``a.png``, which are not rows."""
     names = listing.names
-    if _MASK_WORD.search(names.blob) is None:
+    if not names.may_match(_MASK_WORD):
         return listing
     stems = [os.path.splitext(os.fsdecode(names.relative(i)))[0] for i in range(len(names))]
     known = set(stems)

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from bitesize.files.locking import FolderLock
+from bitesize.storage.locking import FolderLock
 
 HOLD = """
 import sys, time
-from bitesize.files.locking import FolderLock
+from bitesize.storage.locking import FolderLock
 lock = FolderLock.take(sys.argv[1])
 print(lock is not None, flush=True)
 time.sleep(60)

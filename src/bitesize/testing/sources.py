@@ -20,6 +20,7 @@ from bitesize.order.order import Order
 from bitesize.sources.base import Source
 from bitesize.sources.sinks import EncodedSink, new_buffers
 from bitesize.spec import Encoded, Field
+from bitesize.storage import paths
 from bitesize.transforms.crop import Resize
 
 __all__ = ["check_bad_rows", "check_source"]
@@ -209,7 +210,7 @@ def _check_places(source: Source, known: Rows, count: int) -> None:
     if location is None or location.in_memory:
         return
     for row, which, offset in zip(rows.tolist(), location.which.tolist(), location.offsets.tolist(), strict=True):
-        with open(os.fsdecode(location.paths[which]), "rb") as file:
+        with paths.open(location.paths[which]) as file:
             assert file.read(len(location.header)) == location.header, (
                 f"locate() names a header for row {row} that its file does not have"
             )

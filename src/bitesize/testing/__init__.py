@@ -1,0 +1,6 @@
+"""Checks for what users write themselves: sources of data, and storages."""
+
+from bitesize.testing.sources import check_bad_rows, check_source, read_rows
+from bitesize.testing.storages import check_storage
+
+__all__ = ["check_bad_rows", "check_source", "check_storage", "read_rows"]
