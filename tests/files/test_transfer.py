@@ -5,6 +5,7 @@ from tests.buckets import make_bucket
 
 import bitesize as bs
 from bitesize.files.transfer import download, objects_below, remove, replacing_at, same, upload
+from bitesize.storage import stores
 from bitesize.storage.stores import configure
 
 
@@ -13,24 +14,32 @@ def flat(options):
     return {name: value for name, value in options.items() if name != "client_options"} | options.get("client_options", {})
 
 
-@pytest.fixture(params=["disk", "s3", "gs", "az"])
-def address(request, tmp_path):
+@pytest.fixture(
+    scope="module",
+    params=[
+        "disk",
+        pytest.param("s3", marks=pytest.mark.remote),
+        pytest.param("gs", marks=pytest.mark.remote),
+        pytest.param("az", marks=pytest.mark.remote),
+    ],
+)
+def server(request):
+    """Return a scheme and its server, which is started before descriptors are counted."""
+    name = {"s3": "s3_server", "gs": "gcs_server", "az": "azure_server"}.get(request.param)
+    return request.param, None if name is None else request.getfixturevalue(name)
+
+
+@pytest.fixture
+def address(server, tmp_path, monkeypatch):
     """Return the address of an empty folder of each kind."""
-    if request.param == "disk":
+    scheme, running = server
+    monkeypatch.setattr(stores, "_storages", {})  # with their connections, which end with the test
+    if running is None:
         make_bucket(tmp_path / "bucket")
         return "disk://bucket/outputs"
-    request.applymarker(pytest.mark.remote)
-    if request.param == "s3":
-        server = request.getfixturevalue("s3_server")
-        name = server.make_bucket()
-    elif request.param == "gs":
-        server = request.getfixturevalue("gcs_server")
-        name = server.make_bucket()
-    else:
-        server = request.getfixturevalue("azure_server")
-        name = server.make_container()
-    configure(f"{request.param}://{name}", flat(server.options()))
-    return f"{request.param}://{name}/outputs"
+    name = running.make_container() if scheme == "az" else running.make_bucket()
+    configure(f"{scheme}://{name}", flat(running.options()))
+    return f"{scheme}://{name}/outputs"
 
 
 @pytest.mark.parametrize("nbytes", [0, 1000, 20_000_000])
