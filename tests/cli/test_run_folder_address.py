@@ -14,6 +14,8 @@ from tests.cli.running import lines_of, run
 from tests.cli.test_run_folder import OPTIONS, make_rows
 
 from bitesize.errors import FileChanged
+from bitesize.packing import place
+from bitesize.storage import paths, stores
 from bitesize.training import run_copy
 from bitesize.training.run_mirror import RunMirror
 from bitesize.training.run_status import read_status
@@ -288,3 +290,41 @@ def test_two_machines_that_train_into_one_address_are_noticed(data, bucket, mach
     bucket.write("runs/first/checkpoints/000099-epoch3-batch0.npz", [b"of another machine"])
     with pytest.raises(FileChanged, match="was changed by another program"):
         mirror.push()
+
+
+@pytest.fixture(scope="module")
+def running_s3(s3_server):
+    """Return the S3 server, which is started before descriptors are counted."""
+    return s3_server
+
+
+@pytest.mark.remote
+def test_data_run_predictions_and_store_are_in_s3(running_s3, data, tmp_path, machine, monkeypatch):
+    monkeypatch.setattr(stores, "_storages", {})
+    monkeypatch.setattr(place, "working_folder", lambda: tmp_path / "cache of packing")
+    name = running_s3.make_bucket()
+    running_s3.put_folder(name, data, "data/")
+    at = f"s3://{name}"
+    options = {**running_s3.options(), **running_s3.options()["client_options"]}
+    del options["client_options"]
+    words = [word for key, value in options.items() for word in ("--storage-option", f"{key}={value}")]
+    run("train", data, *TRAIN, "--out", "local")
+    run("train", f"{at}/data", *TRAIN, "--memory", "64MiB", "--out", f"{at}/runs/first", *words)
+    machine("two")
+    run("evaluate", f"{at}/runs/first", f"{at}/data", "--part", "val", *words)
+    run("predict", f"{at}/runs/first", data, "--out", f"{at}/predictions.csv", *words)
+    run("predict", "local", data, "--out", "predictions.csv")
+    run("train", "--resume", "--epochs", 4, "--out", f"{at}/runs/first", *words)
+    run("pack", f"{at}/data", "--out", f"{at}/packed", "--verify", *words)
+    run("train", f"{at}/packed", *TRAIN, "--memory", "64MiB", "--out", f"{at}/runs/second", *words)
+    keys = running_s3.keys(name)
+    assert {
+        "runs/first/model.keras",
+        "runs/first/summary.json",
+        "predictions.csv",
+        "packed/manifest.json",
+        "runs/second/model.keras",
+    } <= set(keys)
+    assert "packed/packing.json" not in keys
+    with paths.open(f"{at}/predictions.csv") as file:
+        assert file.read() == (tmp_path / "predictions.csv").read_bytes()
