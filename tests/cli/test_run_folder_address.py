@@ -16,6 +16,8 @@ from tests.cli.test_run_folder import OPTIONS, make_rows
 from bitesize.errors import FileChanged
 from bitesize.packing import place
 from bitesize.storage import paths, stores
+from bitesize.storage.local import LocalStorage
+from bitesize.storage.stores import register_storage
 from bitesize.training import run_copy
 from bitesize.training.run_mirror import RunMirror
 from bitesize.training.run_status import read_status
@@ -328,3 +330,46 @@ def test_data_run_predictions_and_store_are_in_s3(running_s3, data, tmp_path, ma
     assert "packed/packing.json" not in keys
     with paths.open(f"{at}/predictions.csv") as file:
         assert file.read() == (tmp_path / "predictions.csv").read_bytes()
+
+
+def test_options_of_storages_reach_the_data_of_a_resumed_run(data, bucket, machine):
+    opened = {}
+
+    def opener(root, options):
+        opened[root] = dict(options)
+        return bucket if root == "disk://bucket" else LocalStorage(data.parent, root)
+
+    register_storage("disk", opener)
+    more = ["--memory", "64MiB"]
+    run(
+        "train",
+        "disk://other/data",
+        *TRAIN,
+        *more,
+        "--out",
+        ADDRESS,
+        "--storage-option",
+        "allow_http=true",
+        "--storage-option",
+        "n=5",
+    )
+    assert opened == {"disk://bucket": {"allow_http": True, "n": "5"}, "disk://other": {"allow_http": True, "n": "5"}}
+    run("train", "--resume", "--epochs", 4, "--out", ADDRESS, "--storage-option", "n=6")
+    assert opened == {"disk://bucket": {"n": "6"}, "disk://other": {"n": "6"}}
+    assert "none is given" in run("info", data, "--storage-option", "n=6", code=1).stderr
+    assert "takes key=value" in run("info", "disk://other/data", "--storage-option", "n", code=1).stderr
+
+
+def test_estimators_and_folds_are_trained_into_addresses(data, bucket, tmp_path, machine):
+    pytest.importorskip("sklearn")
+    run("train", data, "--model", "sklearn:SGDClassifier", "--memory", "16MiB", "--epochs", 2, "--out", "disk://bucket/sgd")
+    assert {"model.skops", "config.json", "summary.json"} <= set(names(bucket.folder / "sgd"))
+    machine("two")
+    assert len(load("disk://bucket/sgd").predict(data)) == 40
+    run("train", data, *TRAIN, "--folds", 2, "--out", "disk://bucket/folds")
+    run("train", data, *TRAIN, "--folds", 2, "--out", "folds")
+    assert names(bucket.folder / "folds") == names(tmp_path / "folds")
+    there, here = (
+        json.loads((folder / "folds.json").read_text())["mean"] for folder in (bucket.folder / "folds", tmp_path / "folds")
+    )
+    assert there == here

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from dataclasses import fields as fields_of
 from typing import Annotated, Any
 
 import typer
+
+from bitesize.cli.storage_options import set_storage_options
 
 Data = Annotated[
     str,
@@ -95,56 +97,6 @@ MaxSide = Annotated[
         help="Reduce images whose longer side is larger, before anything else. Changes values, and makes --cache much smaller.",
     ),
 ]
-
-
-_STORAGE_OPTION = "--storage-option"
-
-
-def configure_storages(options: Iterable[str], arguments: Iterable[object]) -> None:
-    """Set ``key=value`` options of the storages of all addresses among the arguments of a command.
-
-    Values true and false are switches; all others are text, as in the environment.
-
-    Raises
-    ------
-    BadSetting
-        If an option has no ``=``, or there is no address that it could be for.
-    """
-    from bitesize.errors import BadSetting
-    from bitesize.storage.stores import configure
-    from bitesize.storage.url import is_url
-
-    settings: dict[str, Any] = {}
-    for option in options:
-        name, mark, value = option.partition("=")
-        if not mark or not name:
-            raise BadSetting(f"{_STORAGE_OPTION} takes key=value, such as endpoint=http://localhost:9000")
-        settings[name] = {"true": True, "false": False}.get(value.lower(), value)
-    if not settings:
-        return
-    texts = [text for each in arguments for text in (each if isinstance(each, list | tuple) else [each])]
-    addresses = [text for text in texts if isinstance(text, str) and is_url(text)]
-    if not addresses:
-        raise BadSetting(f"{_STORAGE_OPTION} is for data or outputs at addresses such as s3://bucket/data: none is given")
-    for address in addresses:
-        configure(address, settings)
-
-
-def without_values(words: Iterable[str]) -> list[str]:
-    """Return a command line without the values of its storage options, which may be secrets.
-
-    Examples
-    --------
-    >>> without_values(["train", "s3://bucket/data", "--storage-option", "secret_access_key=abc", "--seed", "1"])
-    ['train', 's3://bucket/data', '--storage-option', 'secret_access_key=...', '--seed', '1']
-    """
-    kept: list[str] = []
-    for word in words:
-        before = f"{_STORAGE_OPTION}=" if word.startswith(f"{_STORAGE_OPTION}=") else ""
-        if before or (kept and kept[-1] == _STORAGE_OPTION):
-            word = f"{before}{word.removeprefix(before).partition('=')[0]}=..."
-        kept.append(word)
-    return kept
 
 
 def refuse_to_replace(out: str, overwrite: bool) -> None:
@@ -272,11 +224,11 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
         options = {
             name: group(**{each.name: given.pop(each.name) for each in fields_of(group)}) for name, group in groups.items()
         }
-        stored = [value for group in options.values() for value in vars(group).values()]
-        configure_storages(
-            next((group.storage_option or [] for group in options.values() if isinstance(group, Opening)), []),
-            [*given.values(), *stored],
-        )
+        opening = next((group for group in options.values() if isinstance(group, Opening)), None)
+        if opening is not None and opening.storage_option:
+            stored = [value for group in options.values() for value in vars(group).values()]
+            resumes = any(getattr(group, "resume", False) for group in options.values())
+            set_storage_options(opening.storage_option, [*given.values(), *stored], needs_address=not resumes)
         command(**options, **given)
 
     wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

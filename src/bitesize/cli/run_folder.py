@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bitesize.cli.console import command, errors, plain
-from bitesize.cli.options import without_values
+from bitesize.cli.storage_options import set_also, without_values
 
 if TYPE_CHECKING:
     from bitesize.training.interrupted import Start
@@ -130,6 +130,7 @@ def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
         say(f"{out} has no checkpoint yet: training starts.")
         return _from_the_beginning(run, wanted)
     resumed = read_interrupted(run, checkpoint, wanted.given)
+    set_also((resumed.settings.data, resumed.settings.val, resumed.settings.labels))
     if status.interrupted is None and not resumed.extends:
         return _finished(run, status, resumed.settings)
     say(f"Continuing the run in {out} from {checkpoint.name} ({checkpoint.described}).")

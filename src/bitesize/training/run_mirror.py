@@ -248,6 +248,7 @@ class RunMirror:
                     f"{self.address} was changed by another program ({first_few(changed, 3)}), which must not train there at the same time"
                 )
             _settle(record, there)
+            shutil.rmtree(self._outbox, ignore_errors=True)  # of a killed process
             try:
                 with self.changing:
                     steps, run = self._steps(record), run_id(self.folder)
