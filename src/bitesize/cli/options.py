@@ -20,7 +20,9 @@ Data = Annotated[
         help="A folder with one subfolder per class, of images or .npy files; one large .npy file; or any format in `bitesize formats`.",
     ),
 ]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The folder that `bitesize train --out` wrote.")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="The folder, or address, that `bitesize train --out` wrote.")
+]
 BatchSize = Annotated[
     str,
     typer.Option(

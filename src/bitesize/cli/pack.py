@@ -21,7 +21,8 @@ EXIT_FOUND = 3
 Store = Annotated[
     str | None,
     typer.Option(
-        metavar="DIR", help="Folder of the store: new, empty, or that of an interrupted run, which then continues."
+        metavar="DIR",
+        help="Folder, or address, of the store: new, empty, or that of an interrupted run, which then continues.",
     ),
 ]
 KindOption = Annotated[

@@ -32,7 +32,7 @@ PredictionsFile = Annotated[
     str,
     typer.Option(
         metavar="FILE",
-        help="Output file: .csv, or .parquet (needs pyarrow). An existing file is only replaced with --overwrite.",
+        help="Output file or its address: .csv, or .parquet (needs pyarrow). An existing file is only replaced with --overwrite.",
     ),
 ]
 OnUnreadable = Annotated[

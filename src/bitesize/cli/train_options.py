@@ -124,7 +124,8 @@ class RunOptions:
     out: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Folder for the model and its records. Default: the next number, runs/1, runs/2 ..."
+            metavar="DIR",
+            help="Folder, or address such as s3://bucket/runs/first, for the model and its records. Default: the next number, runs/1, runs/2 ...",
         ),
     ] = None
     checkpoint_every: Annotated[

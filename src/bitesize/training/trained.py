@@ -62,7 +62,8 @@ def load(run: str | os.PathLike[str]) -> TrainedModel:
     Parameters
     ----------
     run
-        Folder written by ``bitesize train --out``, or the ``model.keras`` or ``model.skops`` in it.
+        Folder written by ``bitesize train --out``, or the ``model.keras`` or ``model.skops`` in it. A run at an address is copied
+        first, without its checkpoints.
 
     Returns
     -------
@@ -128,7 +129,7 @@ class TrainedModel:
     input_shape : tuple of int
         Shape of a row at the model's input.
     folder : Path
-        Folder of the run.
+        Folder of the run; of a run at an address, that of its copy.
     saved_epoch : SavedEpoch
         Epoch of the model, and whether the run has finished.
 
