@@ -327,7 +327,7 @@ def _settle(record: Record, there: Mapping[str, Entry]) -> None:
 
 
 def _link(path: Path, target: Path) -> None:
-    """Give a file another name, so that the content stays when the file is replaced; where that is not possible, copy it.
+    """Link a file under another name, so that the content stays when the file is replaced; where that is not possible, copy it.
 
     Windows does not let a file be replaced while it is read by any of its names.
     """
