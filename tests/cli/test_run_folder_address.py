@@ -18,7 +18,7 @@ from bitesize.packing import place
 from bitesize.storage import paths, stores
 from bitesize.storage.local import LocalStorage
 from bitesize.storage.stores import register_storage
-from bitesize.training import run_copy
+from bitesize.training import run_copy, run_mirror
 from bitesize.training.run_mirror import RunMirror
 from bitesize.training.run_status import read_status
 from bitesize.training.trained import load
@@ -45,6 +45,7 @@ def machine(tmp_path, monkeypatch):
     def move(name):
         monkeypatch.setattr(run_copy, "working_folder", lambda: tmp_path / f"cache of {name}")
 
+    monkeypatch.setattr(run_mirror, "PAUSE", 0.0)
     move("one")
     return move
 
@@ -192,7 +193,7 @@ def test_whenever_the_machine_dies_the_address_has_a_run_that_can_be_resumed(dat
         run("train", data, *TRAIN, "--out", ADDRESS)
         there = at.folder / "runs" / "first"
         assert weights(there / "model.keras") == weights(tmp_path / "local" / "model.keras")
-        assert names(there) == names(tmp_path / "local")
+        assert set(names(there)) >= set(names(tmp_path / "local"))  # an old checkpoint stays if none is written after it
 
 
 def test_no_moment_mixes_two_runs(data, bucket, machine):
@@ -242,12 +243,13 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from bitesize.cli.app import main
-from bitesize.training import run_copy
+from bitesize.training import run_copy, run_mirror
 from tests.buckets import make_bucket
 
 bucket = make_bucket(Path(sys.argv.pop(1)))
 cache = Path(sys.argv.pop(1))
 run_copy.working_folder = lambda: cache
+run_mirror.PAUSE = 0.0
 most = int(sys.argv.pop(1))
 
 def before(number, text):
@@ -281,7 +283,7 @@ def test_a_killed_process_loses_nothing_that_was_copied(data, bucket, tmp_path, 
     assert "Continuing the interrupted run" in done.stderr or "nothing is left to train" in done.stderr
     there = bucket.folder / "runs" / "first"
     assert weights(there / "model.keras") == weights(tmp_path / "local" / "model.keras")
-    assert names(there) == names(tmp_path / "local")
+    assert set(names(there)) >= set(names(tmp_path / "local"))
 
 
 def test_two_machines_that_train_into_one_address_are_noticed(data, bucket, machine):

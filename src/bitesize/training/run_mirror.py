@@ -45,6 +45,7 @@ from bitesize.training.run_copy import (
 )
 
 _log = logging.getLogger("bitesize")
+PAUSE = 5.0  # seconds between copying and copying again: requests cost money, and epochs may be short
 _PROBE = ".bitesize-can-write"
 
 
@@ -88,7 +89,7 @@ class RunMirror:
         self._outbox, self._path = top / "outbox", top / "copied.json"
         self.changing = threading.RLock()
         self._copying = threading.Lock()
-        self._wake, self._ended = threading.Event(), False
+        self._wake, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._unwatch: Callable[[], None] = lambda: None
         self._warned, self._finished, self._whole = False, False, False
@@ -172,7 +173,7 @@ class RunMirror:
         while True:
             self._wake.wait()
             self._wake.clear()
-            if self._ended:
+            if self._ended.is_set():
                 return
             try:
                 self.push()
@@ -184,6 +185,7 @@ class RunMirror:
                         self.address,
                         error,
                     )
+            self._ended.wait(PAUSE)
 
     def finish(self) -> None:
         """End the thread, and copy what is left. Then all files are at the address. A second call does nothing.
@@ -222,7 +224,7 @@ class RunMirror:
 
     def _end(self) -> None:
         self._unwatch()
-        self._ended = True
+        self._ended.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
