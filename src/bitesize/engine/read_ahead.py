@@ -42,7 +42,7 @@ _STEP = 16
 
 @dataclass(frozen=True)
 class RemoteNeed:
-    """What rows of a source need from object stores.
+    """Need of the rows of a source for requests to object stores.
 
     Attributes
     ----------
