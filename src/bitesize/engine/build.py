@@ -230,7 +230,8 @@ def allocate(memory_plan: MemoryPlan, settings: Settings) -> Resources:
     cache = _open_cache(memory_plan, settings)
     ahead = None
     if needs.ahead is not None:
-        ahead = RowsAhead(settings.source, memory_plan.batching, needs.ahead, needs.pipeline.stored)
+        caches = [each for each in (needs.pipeline.cached, needs.pipeline.stored, kept) if each is not None]
+        ahead = RowsAhead(settings.source, memory_plan.batching, needs.ahead, caches)
     return Resources(charges, ring, pool, kept, cache, ahead)
 
 
