@@ -111,27 +111,34 @@ def parts_of(source: Source, rows: NDArray[np.int64]) -> list[Part]:
     if first:
         if not any(map(is_url, first)):
             return []
-        return [part for row in rows.tolist() for path in source.paths(row) if (part := _whole(path)) is not None]
+        parts = [_whole(path) for row in rows.tolist() for path in source.paths(row)]
+        return [part for part in parts if part is not None and 0 < part.nbytes <= LARGEST]
     field = source.spec[source.primary]
     located = source.locate(rows) if isinstance(field, Field) else None
     if located is None or located.in_memory or not located.paths or not is_url(located.paths[0]):
         return []
     assert isinstance(field, Field)
-    names = [os.fsdecode(path) for path in located.paths]
+    if field.nbytes > LARGEST:
+        return []
+    wholes = {number: _whole(located.paths[number]) for number in np.unique(located.which).tolist()}
     pairs = zip(located.which.tolist(), located.offsets.tolist(), strict=True)
-    return [Part(names[number], offset, field.nbytes) for number, offset in pairs if field.nbytes <= LARGEST]
+    return [
+        whole._replace(offset=offset, nbytes=field.nbytes)
+        for number, offset in pairs
+        if (whole := wholes[number]) is not None
+    ]
 
 
 def _whole(path: bytes) -> Part | None:
-    """Return the part of a whole object; None for files on disk, and for objects that are read in several requests."""
+    """Return a whole object as one part; None for files on disk, and for objects that are not there."""
     if not is_url(path):
         return None
     address = os.fsdecode(path)
     try:
-        size = remote.entry(address).size
+        entry = remote.entry(address)
     except BitesizeError:  # raised when the row is read
         return None
-    return Part(address, 0, size) if 0 < size <= LARGEST else None
+    return Part(address, 0, entry.size, entry.version)
 
 
 class RowsAhead:
