@@ -48,7 +48,7 @@ def opened(tmp_path, storage):
         ("list.csv", f"url,Size,ETag\r\n{TOP}cat/1.jpg,5,{HEX}\r\n"),
         ("list.csv", f"label,path,size,etag\n1,cat/1.jpg,5,{HEX}\n"),
         ("list.tsv", f"path\tsize\tetag\ncat/1.jpg\t5\t{HEX}\n"),
-        ("list.csv.gz", gzip.compress(f"path,size,etag\ncat/1.jpg,5,{HEX}\n".encode(, mtime=0))),
+        ("list.csv.gz", gzip.compress(f"path,size,etag\ncat/1.jpg,5,{HEX}\n".encode(), mtime=0)),
         ("list.jsonl", json.dumps({"file_name": "cat/1.jpg", "size": 5, "etag": HEX}) + "\n\n"),
     ],
 )
@@ -143,7 +143,7 @@ def test_an_inventory_names_the_objects(opened, tmp_path):
         row("photos/gone.jpg", 0, deleted="true"),
         row("other.jpg"),
     ]
-    packed = {f"data/{i}.csv.gz": gzip.compress("".join(lines[i::2], mtime=0).encode()) for i in range(2)}
+    packed = {f"data/{i}.csv.gz": gzip.compress("".join(lines[i::2]).encode()) for i in range(2)}
     found = opened("manifest.json", inventory(tmp_path, packed))
     assert {found.object(i).key for i in range(len(found))} == set(KEYS)
     assert found.entry(KEYS[1]) == Entry(KEYS[1], 7, f'"{HEX}"', 1_767_323_045_000_000_000)
