@@ -48,7 +48,7 @@ def opened(tmp_path, storage):
         ("list.csv", f"url,Size,ETag\r\n{TOP}cat/1.jpg,5,{HEX}\r\n"),
         ("list.csv", f"label,path,size,etag\n1,cat/1.jpg,5,{HEX}\n"),
         ("list.tsv", f"path\tsize\tetag\ncat/1.jpg\t5\t{HEX}\n"),
-        ("list.csv.gz", gzip.compress(f"path,size,etag\ncat/1.jpg,5,{HEX}\n".encode())),
+        ("list.csv.gz", gzip.compress(f"path,size,etag\ncat/1.jpg,5,{HEX}\n".encode(), mtime=0)),
         ("list.jsonl", json.dumps({"file_name": "cat/1.jpg", "size": 5, "etag": HEX}) + "\n\n"),
     ],
 )

@@ -101,6 +101,21 @@ def test_prefixes_have_lists_of_their_own(large, lists):
     assert stores.listed(f"{ADDRESS}class_0002/a.jpg") is whole
 
 
+def test_lists_of_long_ago_are_removed(large, lists):
+    list_folder(ADDRESS, folder=lists)
+    list_folder(f"{ADDRESS}class_0000/", folder=lists)
+    first = next(path for path in lists.rglob("current.json") if '"prefix": "photos/"' in path.read_text())
+    (lists / ("0" * 32)).mkdir()
+    other = lists / ("0" * 32) / "current.json"
+    other.write_text("of another program")
+    for path in (first, other):
+        os.utime(path, (0, 0))
+    list_folder(f"{ADDRESS}class_0001/", folder=lists)
+    assert not first.parent.exists()
+    assert other.exists()
+    assert len(list(lists.iterdir())) == 3
+
+
 def test_many_folders_are_listed_in_parallel(use, lists):
     storage = SimulatedStorage("sim://bucket", 40, 500)
     seen = set()

@@ -170,7 +170,7 @@ def test_keys_in_memory_are_bounded(monkeypatch):
     monkeypatch.setattr(index, "_KEYS", 2000)
     entries = [Entry("x" * 500 + f"/{i}.jpg", i) for i in range(10_000)]
     found = ObjectList(ROOT, "", entries)
-    assert found._blocks.index.step > 1
+    assert found._tree.index.step > 1
     for entry in entries[::37]:
         assert found.entry(entry.key) == entry
     assert found.entry("x" * 500 + "/10000.jpg") is None

@@ -159,7 +159,7 @@ def infer(settings: Settings) -> Inferred:
 
 
 def _stored_rows(settings: Settings) -> StoredRows | str | None:
-    """Return the source with a cache of its rows as they are stored; why nothing is kept; or None for other caches, or none."""
+    """Return the source with a cache of its rows in their stored form; why nothing is kept; or None for other caches, or none."""
     if settings.cache is None or not keeps_stored(settings.source, settings.cache):
         return None
     kept = plan_stored(settings.source, sort_transforms(settings.transforms), settings.cache)
@@ -230,7 +230,8 @@ def allocate(memory_plan: MemoryPlan, settings: Settings) -> Resources:
     cache = _open_cache(memory_plan, settings)
     ahead = None
     if needs.ahead is not None:
-        ahead = RowsAhead(settings.source, memory_plan.batching, needs.ahead, needs.pipeline.stored)
+        caches = [each for each in (needs.pipeline.cached, needs.pipeline.stored, kept) if each is not None]
+        ahead = RowsAhead(settings.source, memory_plan.batching, needs.ahead, caches)
     return Resources(charges, ring, pool, kept, cache, ahead)
 
 

@@ -129,6 +129,11 @@ class KeptRows:
         """Return the memory, when the last thread that reads from it has finished its bite. Rows are read from disk from now on."""
         self._store = None
 
+    def found(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which rows are in memory."""
+        store = self._store
+        return np.zeros(len(rows), np.bool_) if store is None else store.known[rows]
+
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:

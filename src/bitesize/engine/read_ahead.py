@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from bitesize.engine.batching import Batching, Place
 from bitesize.errors import BitesizeError
 from bitesize.memory.request import MemoryRequest
 from bitesize.memory.sizes import format_size
-from bitesize.pipeline.stored_rows import StoredRows, is_remote
+from bitesize.pipeline.stored_rows import is_remote
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.storage import remote
@@ -42,7 +43,7 @@ _STEP = 16
 
 @dataclass(frozen=True)
 class RemoteNeed:
-    """What rows of a source need from object stores.
+    """Need of the rows of a source for requests to object stores.
 
     Attributes
     ----------
@@ -80,6 +81,13 @@ class RemoteNeed:
         return replace(self, in_flight=max(_LEAST, min(MOST, free // _SHARE // each)))
 
 
+class HasRows(Protocol):
+    """A cache of rows."""
+
+    def found(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which rows are in the cache."""
+
+
 class _Row(NamedTuple):
     """Some rows of a batch, from the first one on; rows compare in the order in which they are read."""
 
@@ -103,27 +111,34 @@ def parts_of(source: Source, rows: NDArray[np.int64]) -> list[Part]:
     if first:
         if not any(map(is_url, first)):
             return []
-        return [part for row in rows.tolist() for path in source.paths(row) if (part := _whole(path)) is not None]
+        parts = [_whole(path) for row in rows.tolist() for path in source.paths(row)]
+        return [part for part in parts if part is not None and 0 < part.nbytes <= LARGEST]
     field = source.spec[source.primary]
     located = source.locate(rows) if isinstance(field, Field) else None
     if located is None or located.in_memory or not located.paths or not is_url(located.paths[0]):
         return []
     assert isinstance(field, Field)
-    names = [os.fsdecode(path) for path in located.paths]
+    if field.nbytes > LARGEST:
+        return []
+    wholes = {number: _whole(located.paths[number]) for number in np.unique(located.which).tolist()}
     pairs = zip(located.which.tolist(), located.offsets.tolist(), strict=True)
-    return [Part(names[number], offset, field.nbytes) for number, offset in pairs if field.nbytes <= LARGEST]
+    return [
+        whole._replace(offset=offset, nbytes=field.nbytes)
+        for number, offset in pairs
+        if (whole := wholes[number]) is not None
+    ]
 
 
 def _whole(path: bytes) -> Part | None:
-    """Return the part of a whole object; None for files on disk, and for objects that are read in several requests."""
+    """Return a whole object as one part; None for files on disk, and for objects that are not there."""
     if not is_url(path):
         return None
     address = os.fsdecode(path)
     try:
-        size = remote.entry(address).size
+        entry = remote.entry(address)
     except BitesizeError:  # raised when the row is read
         return None
-    return Part(address, 0, size) if 0 < size <= LARGEST else None
+    return Part(address, 0, entry.size, entry.version)
 
 
 class RowsAhead:
@@ -137,12 +152,12 @@ class RowsAhead:
         Batches of the loader.
     need
         What rows need, and how many requests there may be at the same time.
-    stored
-        Rows that are in a cache on disk, which need no requests.
+    caches
+        Caches on disk and in memory, whose rows need no requests.
     """
 
-    def __init__(self, source: Source, batching: Batching, need: RemoteNeed, stored: StoredRows | None = None) -> None:
-        self._source, self._batching, self._stored = source, batching, stored
+    def __init__(self, source: Source, batching: Batching, need: RemoteNeed, caches: Sequence[HasRows] = ()) -> None:
+        self._source, self._batching, self._caches = source, batching, caches
         self._ahead, self._in_flight = ReadAhead(need.bodies, read_ahead, _ROUNDS * need.in_flight), need.in_flight
         self._by_chunk = not need.typical
         self._place: Place | None = None
@@ -204,7 +219,9 @@ class RowsAhead:
                 self._place = self._batching.after(*self._place)
                 self._rows = step.rows[: step.real]
             rows, self._rows = self._rows[:_STEP], self._rows[_STEP:]
-            needed = rows if self._stored is None or not rows.size else rows[~self._stored.found(rows)]
+            needed = rows
+            for cache in self._caches:
+                needed = needed[~cache.found(needed)] if needed.size else needed
             if needed.size:
                 self._parts += [(self._row, part) for part in parts_of(self._source, needed)]
             self._row = _Row(self._row.place, self._row.first + rows.size)

@@ -49,7 +49,7 @@ class FileState(NamedTuple):
         FileChanged, NoPermission
             If the file cannot be read.
         """
-        if is_url(path):
+        if not isinstance(fd, int) and is_url(path):  # a descriptor is of the disk
             return cls.of_entry((fd if isinstance(fd, RemoteFile) else open_object(path)).entry)
         try:
             status = os.stat(path if fd is None else fd)  # type: ignore[arg-type]  # only objects have other handles

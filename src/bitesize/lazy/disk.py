@@ -52,7 +52,7 @@ class OnDisk(Node):
             """Read from the open file."""
             if self._seen is not None:
                 self._seen.check(self.path, fd)
-            if isinstance(fd, BlockFile):
+            if self.own_blocks and isinstance(fd, BlockFile):
                 self._hold(fd, select, out)
             gather(self.shape, select, out, lambda first, flat: self._read_run(fd, first, flat))
 

@@ -33,7 +33,7 @@ class Cache:
         of the space that is free. If the data needs more, a fixed part of the rows is kept. With 0, nothing is kept, but ``kind`` and
         ``max_side`` apply.
     kind
-        ``"exact"``: batches have the same values as without a cache, bit for bit; of data at addresses, rows as they are stored are
+        ``"exact"``: batches have the same values as without a cache, bit for bit; of data at addresses, rows in their stored form are
         kept, so that each is requested once. ``"bytes"``: the same for all data. ``"pixels"``: images are kept in their own dtype after the
         deterministic geometry, which rounds resized 8-bit images to whole levels; a quarter of the bytes of float32. The rounding applies
         to all rows, also to those that are not in the cache.

@@ -112,6 +112,15 @@ class CachedRenderer:
         self._kept.attach(cache)
         self._opened = cache
 
+    def found(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which rows are in the cache, in the version that their files have now."""
+        if self._opened is None:
+            return np.zeros(len(rows), np.bool_)
+        numbers = self._kept.numbers(rows)
+        versions = self._root.row_versions(numbers)
+        assert versions is not None
+        return self._opened.find(numbers, versions)
+
     @property
     def _cache(self) -> RowCache:
         assert self._opened is not None

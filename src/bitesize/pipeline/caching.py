@@ -123,7 +123,7 @@ class CachePlan:
             "batch": "rows as in a batch",
             "resized": "resized images",
             "decoded": "decoded images",
-            "stored": "rows as they are stored",
+            "stored": "rows in their stored form",
         }[self.form]
         shape = f" {image}" if isinstance(image, Field) else ""
         reduced = f" (of images that are first reduced to {self.max_side} pixels)" if self.max_side else ""

@@ -67,7 +67,7 @@ class Pipeline:
     cached : CachedRenderer or None
         Renderer with a cache on disk.
     stored : StoredRows or None
-        The source, if a cache on disk keeps its rows as they are stored.
+        The source, if a cache on disk keeps its rows in their stored form.
     not_cached : str
         Why a cache would hold nothing, if one was asked for.
 

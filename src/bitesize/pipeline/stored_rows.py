@@ -1,4 +1,4 @@
-"""Rows that a cache on disk keeps as they are stored: of data at addresses, so that each is requested once."""
+"""Rows that a cache on disk keeps in their stored form: of data at addresses, so that each is requested once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SAMPLED = 16
 
 
 def keeps_stored(source: Source, cache: Cache) -> bool:
-    """Return whether a cache keeps rows as they are stored: if it is told to, or values must be exact and the data is at addresses."""
+    """Return whether a cache keeps rows in their stored form: if it is told to, or values must be exact and the data is at addresses."""
     return cache.kind == "bytes" or (cache.kind == "exact" and cache.max_side is None and is_remote(source))
 
 
@@ -42,7 +42,7 @@ def is_remote(source: Source) -> bool:
 
 
 def plan_stored(source: Source, stages: TransformStages, cache: Cache) -> CachePlan | str:
-    """Decide what a cache holds of rows as they are stored, or return why it would hold nothing.
+    """Decide what a cache holds of rows in their stored form, or return why it would hold nothing.
 
     Raises
     ------

@@ -19,6 +19,7 @@ from bitesize.sources.chunks import Chunked, Coordinates, inflate, most_stored, 
 from bitesize.sources.column import Column, UnsupportedColumn
 from bitesize.sources.hdf5_opening import RAISED, Hdf5File, damaged
 from bitesize.sources.protocol import Located
+from bitesize.storage.blocks import BLOCKS_NBYTES
 from bitesize.storage.url import is_url
 
 # Number of chunks of a dataset that HDF5 caches: one for each of two threads.
@@ -129,7 +130,8 @@ class Dataset(Column):
     @property
     def nbytes(self) -> int:
         """Bytes of HDF5: cached chunks, one chunk in the filters (HDF5 runs one thread at a time), and its structures."""
-        return self._cache + 2 * self._chunk_nbytes + _OPEN_NBYTES
+        blocks = BLOCKS_NBYTES if is_url(self._file.path) else 0
+        return self._cache + 2 * self._chunk_nbytes + _OPEN_NBYTES + blocks
 
 
 class ChunkedDataset(Chunked):
@@ -205,6 +207,11 @@ class ChunkedDataset(Chunked):
     @property
     def _between(self) -> int:
         return len(self._filters) - 1 if self._filters else 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the cached chunks, and of the blocks in which the structures of an object are read."""
+        return super().nbytes + (BLOCKS_NBYTES if self.is_remote else 0)
 
     def _where(self, at: Coordinates) -> str:
         return f"{self._file.path}: the chunk {at} of {self._name!r}"

@@ -19,11 +19,14 @@ class Part(NamedTuple):
         The object.
     offset, nbytes : int
         Offset of the first byte, and number of bytes.
+    version : str
+        Version of the object.
     """
 
     address: str
     offset: int
     nbytes: int
+    version: str = ""
 
 
 class Ring:

@@ -38,7 +38,7 @@ _CONNECTION = (
 
 
 class Answer:
-    """What is known of a failed request.
+    """Facts about a failed request.
 
     Parameters
     ----------

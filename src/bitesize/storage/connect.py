@@ -115,7 +115,7 @@ class Connector:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Leaves answers as they are: the one that redirects names the region."""
+    """Follows no redirect, because that answer names the region."""
 
     def redirect_request(self, *_: Any) -> None:
         """Follow no redirect."""

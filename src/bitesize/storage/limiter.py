@@ -42,7 +42,7 @@ class Passing(Exception):
 
 @dataclass
 class RequestCounts:
-    """What became of requests, since the process began.
+    """Counts of requests and their outcomes, since the process began.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ class Limiter:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def allow(self, owner: object, requests: int) -> None:
-        """Let an owner, such as a loader, have so many requests in flight, whose memory it has charged; 0 ends this.
+        """Set how many requests in flight the memory allows that an owner, such as a loader, has charged; 0 removes the owner.
 
         Owners share what all of them may have. Without owners, only servers limit the requests.
         """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -18,12 +17,9 @@ from bitesize.storage.base import Entry
 from bitesize.storage.listing.blocks import Block, decoded, encoded
 from bitesize.storage.listing.folders import FolderTable
 from bitesize.storage.listing.index import CURRENT, OBJECTS_FILE, Index, load_folders, load_index, write_blocks
-from bitesize.storage.listing.reading import Blocks, Content
+from bitesize.storage.listing.reading import Content
 from bitesize.storage.listing.sorting import Runs
-from bitesize.storage.natural import folder_bytes, key_bytes
-
-# The first part of a key: slashes before it belong to it.
-_FIRST = re.compile(rb"/*[^/]+")
+from bitesize.storage.listing.tree import Tree
 
 
 class ObjectList:
@@ -100,7 +96,7 @@ class ObjectList:
 
     def _set(self, root: str, prefix: str, index: Index, content: Content) -> None:
         self.root, self.prefix = root, prefix
-        self._blocks = Blocks(index, content)
+        self._tree = Tree(index, content)
         self._prefix = encoded(prefix)
         self._top = f"{root}/{prefix}"
 
@@ -112,23 +108,23 @@ class ObjectList:
     @property
     def fingerprint(self) -> str:
         """Hash of all keys, sizes and versions."""
-        return self._blocks.index.fingerprint
+        return self._tree.index.fingerprint
 
     @property
     def total_size(self) -> int:
         """Sum of the sizes that are known, in bytes."""
-        return self._blocks.index.nbytes
+        return self._tree.index.nbytes
 
     @property
     def unknown(self) -> int:
         """Number of objects whose size is not known."""
-        return self._blocks.index.unknown
+        return self._tree.index.unknown
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory, with the most that is kept of the blocks."""
         table = self._table.memory if self._table is not None else 0
-        return self._blocks.memory + table
+        return self._tree.memory + table
 
     @property
     def folders(self) -> FolderTable:
@@ -138,37 +134,36 @@ class ObjectList:
         return self._table
 
     def __len__(self) -> int:
-        return self._blocks.index.objects
+        return self._tree.index.objects
 
     def object(self, i: int) -> Entry:
         """Return an object by number. A size of -1 is not known."""
-        return self._entry(*self._blocks.of(i))
+        return self._entry(*self._tree.of(i))
 
     def relative(self, i: int) -> bytes:
         """Return the key of an object after the prefix, as bytes."""
-        block, inside = self._blocks.of(i)
-        return block.key(inside)
+        return self._tree.relative(i)
 
     def keys(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Yield the keys of objects ``start`` to ``stop`` after the prefix, as bytes."""
-        return self._blocks.keys(start, len(self) if stop is None else stop)
+        return self._tree.keys(start, len(self) if stop is None else stop)
 
     def sizes(self, start: int = 0, stop: int | None = None) -> NDArray[np.int64]:
         """Return the sizes of objects ``start`` to ``stop``; -1 if not known."""
-        return np.fromiter(self._blocks.sizes(start, len(self) if stop is None else stop), np.int64)
+        return np.fromiter(self._tree.sizes(start, len(self) if stop is None else stop), np.int64)
 
     def entry(self, key: str) -> Entry | None:
         """Return an object, or None if there is none, or it stands for a folder. A size of -1 is not known."""
         inside = self._inside(key)
-        found = None if inside is None or not inside else self._find(inside)
-        if found is None or self._stands_for_folder(inside or b"", found[0].size(found[1])):
+        found = None if inside is None or not inside else self._tree.find(inside)
+        if found is None or self._tree.stands_for_folder(inside or b"", found[0].size(found[1])):
             return None
         return self._entry(*found)
 
     def is_folder(self, key: str) -> bool:
         """Return whether a key without a slash at its end is a folder."""
         inside = self._inside(key)
-        return inside is not None and (not inside or self._is_folder(inside))
+        return inside is not None and (not inside or self._tree.is_folder(inside))
 
     def children(self, key: str) -> Iterator[tuple[str, bool]]:
         """Yield the names in a folder, and whether each is a folder; a name that is both comes twice.
@@ -176,50 +171,24 @@ class ObjectList:
         Files come first, then folders, both in natural order.
         """
         inside = self._inside(key)
-        if inside is None or (inside and not self._is_folder(inside)):
-            return
-        start = inside + b"/" if inside else b""
-        cut, at = len(start), self._blocks.position(folder_bytes(inside))
-        while at < len(self):
-            name = self.relative(at)
-            if not name.startswith(start):
-                return
-            if name[-1:] in (b"/", b""):
-                at += 1
-                continue
-            match = _FIRST.match(name, cut)
-            assert match is not None
-            if match.end() < len(name):
-                yield decoded(match[0]), True
-                at = self._blocks.position(folder_bytes(start + match[0]) + b"\xff")  # after all objects of this folder
-                continue
-            if not self._stands_for_folder(name, self._size(at)):
-                yield decoded(match[0]), False
-            at += 1
+        if inside is not None and (not inside or self._tree.is_folder(inside)):
+            for name, is_folder in self._tree.children(inside, self._tree.start(inside)):
+                yield decoded(name), is_folder
 
     def subfolders(self, key: str) -> Iterator[str]:
         """Yield the names of the folders in a folder, without looking at its files."""
         inside = self._inside(key)
         if inside is None:
             return
-        own = self.folder_number(inside)
-        at = (
-            self._blocks.position(folder_bytes(inside))
-            if own is None
-            else int(self.folders.first[own] + self.folders.count[own])
-        )
-        start = inside + b"/" if inside else b""
-        while at < len(self) and (name := self.relative(at)).startswith(start):
-            match = _FIRST.match(name, len(start))
-            if name[-1:] == b"/" or match is None or match.end() == len(name):
-                at += 1
-                continue
-            yield decoded(match[0])
-            at = self._blocks.position(folder_bytes(start + match[0]) + b"\xff")
+        own, table = self.folder_number(inside), self.folders
+        after = self._tree.start(inside) if own is None else int(table.first[own] + table.count[own])
+        for name, is_folder in self._tree.children(inside, after):
+            if is_folder:
+                yield decoded(name)
 
     def folder_number(self, inside: bytes) -> int | None:
         """Return the number of a folder in `folders`, by its path after the prefix; None if it has no objects of its own."""
-        at = self._blocks.position(folder_bytes(inside))
+        at = self._tree.start(inside)
         if at >= len(self):
             return None
         number = self.folders.of(at)
@@ -227,20 +196,17 @@ class ObjectList:
 
     def standing_for_folders(self, start: int, stop: int) -> list[int]:
         """Return the numbers of the objects from ``start`` to ``stop`` that stand for folders."""
-        hollow = self._blocks.index.hollow
-        numbers = hollow[np.searchsorted(hollow, start) : np.searchsorted(hollow, stop)].tolist()
-        return [at for at in numbers if self._stands_for_folder(self.relative(at), self._size(at))]
+        return self._tree.standing_for_folders(start, stop)
 
     def stand_for_folders(self, key: str) -> int:
         """Return the number of empty objects that stand for a folder, or for one below it."""
         inside = self._inside(key)
         if inside is None:
             return 0
-        start = folder_bytes(inside)
-        low, high = self._blocks.position(start), self._blocks.position(start + b"\xff") if inside else len(self)
-        own = self._find(inside) if inside else None
-        itself = own is not None and self._stands_for_folder(inside, own[0].size(own[1]))
-        return itself + len(self.standing_for_folders(low, high))
+        own = self._tree.find(inside) if inside else None
+        itself = own is not None and self._tree.stands_for_folder(inside, own[0].size(own[1]))
+        stop = self._tree.end(inside) if inside else len(self)
+        return itself + len(self._tree.standing_for_folders(self._tree.start(inside), stop))
 
     def address(self, i: int) -> str:
         """Return the address of an object."""
@@ -263,31 +229,6 @@ class ObjectList:
 
     def _entry(self, block: Block, i: int) -> Entry:
         return Entry(self.prefix + decoded(block.key(i)), block.size(i), block.version(i), block.time(i))
-
-    def _size(self, i: int) -> int:
-        block, inside = self._blocks.of(i)
-        return block.size(inside)
-
-    def _find(self, inside: bytes) -> tuple[Block, int] | None:
-        """Return the block of an object, and its number in the block, by its key after the prefix."""
-        at = self._blocks.position(key_bytes(inside))
-        if at >= len(self):
-            return None
-        block, number = self._blocks.of(at)
-        return (block, number) if block.key(number) == inside else None
-
-    def _is_folder(self, inside: bytes) -> bool:
-        if inside.endswith(b"/"):
-            return False
-        at = self._blocks.position(folder_bytes(inside))
-        while at < len(self) and (key := self.relative(at)).startswith(inside + b"/"):
-            if not key.endswith(b"/"):
-                return True
-            at += 1  # stands for a folder, and makes none
-        return False
-
-    def _stands_for_folder(self, inside: bytes, size: int) -> bool:
-        return inside.endswith(b"/") or not inside or (not size and self._is_folder(inside))
 
     def _inside(self, key: str) -> bytes | None:
         """Return the path of a folder after the prefix, without a slash at its end: empty for the prefix itself; None if it is not below it."""

@@ -146,7 +146,7 @@ class ObjectStorage:
                 first, self._whole = not self._whole, True
             if first:
                 _log.warning(
-                    "%s does not answer requests for ranges: each read requests a whole file, so many rows in one file are slow",
+                    "%s does not answer requests for ranges: each read requests a whole file, which is slow for files of many rows",
                     self.root,
                 )
             self._ask(attempt, address, listed=True, nbytes=want)

@@ -332,7 +332,8 @@ class RemoteFile(io.RawIOBase):
         BadFile
             If the object is too short: no request is made then.
         """
-        if not take(Part(self.address, offset, sum(buffer.nbytes for buffer in into)), into):
+        part = Part(self.address, offset, sum(buffer.nbytes for buffer in into), self.entry.version)
+        if not take(part, into):
             self.fetch(offset, into)
 
     def fetch(self, offset: int, into: Sequence[memoryview]) -> None:

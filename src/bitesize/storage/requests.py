@@ -91,7 +91,7 @@ def read_ahead(parts: Sequence[Part], bodies: Sequence[Body]) -> None:
 
 
 def _part(piece: Piece) -> Part:
-    return Part(piece.file.address, piece.offset, piece.into.nbytes)
+    return Part(piece.file.address, piece.offset, piece.into.nbytes, piece.file.entry.version)
 
 
 def _error_of(request: _Request) -> Exception | None:

@@ -1,4 +1,4 @@
-"""Addresses of objects: ``scheme://store/key``. Keys are taken as they are: nothing is decoded, normalized or joined away."""
+"""Addresses of objects: ``scheme://store/key``. Keys are unchanged: nothing is decoded, normalized or joined away."""
 
 from __future__ import annotations
 

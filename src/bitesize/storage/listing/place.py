@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -30,6 +31,8 @@ _FORMAT, _SCHEMA = "bitesize object list", 1
 _RUNS = "runs.tmp"
 _LIST = "list-"  # start of the names of folders of lists
 _UNFLUSHED = 10_000  # objects; smaller lists are used for seconds, and one that a power failure has damaged is noticed
+_NAME = re.compile(r"[0-9a-f]{32}")  # of the folder of the list of a prefix
+_KEPT = 7 * 86_400  # seconds that a list stays on disk
 _WAIT = 0.05  # seconds between two looks at a lock
 _log = logging.getLogger("bitesize")
 
@@ -131,6 +134,8 @@ class ListPlace:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._remove_others()  # on Windows, those that are open stay until the next time
+        if _NAME.fullmatch(self.path.name):  # not beside a temporary folder
+            _remove_old(self.path.parent)
         return str(folder), head
 
     def _name(self, head: dict[str, Any]) -> None:
@@ -154,6 +159,20 @@ class ListPlace:
         for name in os.listdir(self.path):
             if name.startswith(_LIST) and (current is None or name != current[1]["folder"]):
                 shutil.rmtree(self.path / name, ignore_errors=True)
+
+
+def _remove_old(folder: Path) -> None:
+    """Remove the lists of prefixes that were listed long ago: each is made again when it is needed."""
+    for current in folder.glob(f"*/{CURRENT}"):
+        with contextlib.suppress(OSError):  # another process removes it at the same time
+            if time.time() - current.stat().st_mtime < _KEPT or not _NAME.fullmatch(current.parent.name):
+                continue
+            if f'"format": "{_FORMAT}"' not in current.read_text("utf-8", "replace"):
+                continue
+            lock = FolderLock.take(current.parent)
+            if lock is not None:
+                shutil.rmtree(current.parent, ignore_errors=True)
+                lock.release()
 
 
 def _check(head: dict[str, Any]) -> str:
