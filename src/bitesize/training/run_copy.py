@@ -105,7 +105,7 @@ class Copied(NamedTuple):
 
 @dataclass
 class Record:
-    """What was copied between a working copy and its address, kept beside the copy.
+    """Record of what was copied between a working copy and its address, kept beside the copy.
 
     Attributes
     ----------
