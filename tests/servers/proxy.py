@@ -168,10 +168,13 @@ class Proxy:
         except Exception as error:
             self._errors.append(error)
         finally:
-            self._tasks.discard(task)
             writer.close()
-            with contextlib.suppress(OSError):
+            try:
                 await writer.wait_closed()
+            except (OSError, asyncio.CancelledError):
+                writer.transport.abort()  # a client that does not read what was sent to it would hold the socket
+            finally:
+                self._tasks.discard(task)
 
     async def _counted(self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         method, target, _ = head.first.split(" ", 2)

@@ -32,6 +32,8 @@ from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.thread_scaling import ThreadScaler
 
 STALL_SECONDS = 300.0  # without any progress for this time, a loader is not slow, but hangs
+# Native decoding and requests cannot be interrupted. Threads that still run after this time are daemons, and end by themselves.
+_ENDING_SECONDS = 1.5
 
 
 class Engine:
@@ -179,10 +181,10 @@ class Engine:
         self.cancel()
         self._dispatcher.wake_all()
         self.scaler.close()
+        deadline = time.monotonic() + _ENDING_SECONDS  # for all of them: all may wait for the same server
         for thread in self._threads:
             if thread.ident and thread is not threading.current_thread():
-                # Native decoding cannot be interrupted. A thread that still runs after this time is a daemon, and ends by itself.
-                thread.join(timeout=2.0)
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
         self._dispatcher.close()
         self._threads = []
         if self.pool is not None:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BitesizeError, FileChanged, NoPermission, NotFound
+from bitesize.errors import BadFile, BadRows, BitesizeError, FileChanged, NoPermission, NotFound
 from bitesize.files.names import show
 from bitesize.storage.blocks import BlockFile, opened
 from bitesize.storage.remote import RemoteFile
@@ -250,7 +250,9 @@ def read_rows(
     Raises
     ------
     BadFile, FileChanged, NoPermission
-        If a row cannot be read; the error of the first such row.
+        If a row of files on disk cannot be read; the error of the first such row.
+    BadRows
+        If rows of objects cannot be read: the others were read, since one request of many may fail.
     """
     if not out.size or not len(which):
         return
@@ -258,8 +260,8 @@ def read_rows(
     places = np.arange(len(which)) if places is None else places
     if is_url(paths[0]):
         buffers = [memoryview(flat[place]) for place in places.tolist()]
-        for error in read_pieces(paths, which, offsets, buffers).values():
-            raise error
+        if failed := read_pieces(paths, which, offsets, buffers):
+            raise BadRows(failed)
         return
     order = np.argsort(which, kind="stable") if len(paths) > 1 else np.arange(len(which))
     for some in np.split(order, np.flatnonzero(np.diff(which[order])) + 1):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BitesizeError
+from bitesize.errors import BadRows, BitesizeError
 from bitesize.files.held import held_groups
 from bitesize.files.pread import Handle, joined, passing, read_into, read_pieces, read_rows, with_file
 from bitesize.packed.info import ShardInfo
@@ -90,6 +90,9 @@ class FixedTable:
         """Read rows into ``out``, shape (rows, *shape). The errors of rows that cannot be read are added to ``failed``, by index."""
         try:
             read_rows(*self.locate(rows), out)
+        except BadRows as error:
+            for i, cause in error.causes.items():
+                failed.setdefault(i, cause)
         except BitesizeError:
             for i in range(len(rows)):
                 try:
