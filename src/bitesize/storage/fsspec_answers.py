@@ -24,7 +24,9 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _THROTTLED = {429, 503}
 _MISSING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 # Parts of the names of errors, of HTTP clients and of SSH, for connections that failed.
-_CONNECTION = ("Connect", "Timeout", "Disconnected", "SSHException", "ChunkedEncoding", "IncompleteRead", "RemoteProtocol", "ReadError")
+_CONNECTION = (
+    "Connect", "Timeout", "Disconnected", "SSHException", "ChunkedEncoding", "IncompleteRead", "RemoteProtocol", "ReadError",
+)  # fmt: skip
 
 
 def entry_of(key: str, info: Mapping[str, Any]) -> Entry:
@@ -53,9 +55,10 @@ def _nanoseconds(stamp: Any) -> int:
         stamp = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
     if not isinstance(stamp, int | float):
         return 0
-    while stamp > _MILLISECONDS:
-        stamp /= 1000
-    return round(stamp * 1e6) * 1000
+    seconds = float(stamp)
+    while seconds > _MILLISECONDS:
+        seconds /= 1000
+    return round(seconds * 1e6) * 1000
 
 
 def translated(error: Exception, address: str, *, listed: bool) -> Exception:

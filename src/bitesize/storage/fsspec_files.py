@@ -194,7 +194,9 @@ class FsspecStorage:
             return
         self._refresh(0.0)
         if (there := self._info(key, listed=True).version) != version:
-            raise FileChanged(f"{self.root}/{key} was replaced since it was listed ({there}, then {version}): open the data again")
+            raise FileChanged(
+                f"{self.root}/{key} was replaced since it was listed ({there}, then {version}): open the data again"
+            )
 
     def _unbuffered(self) -> dict[str, Any]:
         """Return what makes a filesystem read no more bytes than those asked for."""
@@ -294,7 +296,9 @@ class FsspecStorage:
                 return call()
         except Exception as error:
             failed = translated(error, address, listed=False)
-            raise (RequestFailed(f"{address}: {failed}", failed.status) if isinstance(failed, Passing) else failed) from error
+            raise (
+                RequestFailed(f"{address}: {failed}", failed.status) if isinstance(failed, Passing) else failed
+            ) from error
 
     def _renew(self, age: int) -> None:
         """Connect again, unless another thread has done so since ``age``; a server that cannot be reached yet is tried again later."""
@@ -318,12 +322,16 @@ class FsspecStorage:
                 raise BadSetting(f"{self.root} cannot be opened with these storage_options: {one_line(error)}") from error
             raise failed from error
         if not path.endswith("x"):
-            raise BadSetting(f"{self.root}: fsspec takes files of {self._scheme}:// for {path!r}: they have no names below an address")
+            raise BadSetting(
+                f"{self.root}: fsspec takes files of {self._scheme}:// for {path!r}: they have no names below an address"
+            )
         return files, path.removesuffix("x")
 
     def _path(self, key: str, *, folder: bool = False) -> str:
         if any(part in ("", ".", "..") for part in key.split("/")) and not (folder and not key):
-            raise BadSetting(f"{self.root}/{key}: names with an empty part, or with . or .. as a part, cannot be read through fsspec")
+            raise BadSetting(
+                f"{self.root}/{key}: names with an empty part, or with . or .. as a part, cannot be read through fsspec"
+            )
         path = f"{self._base}{key}"
         if not folder and self._kind._strip_protocol(path) != path:
             raise BadSetting(
@@ -345,14 +353,16 @@ def _filesystem_class(scheme: str, root: str) -> Any:
 
     if scheme in _LOCAL:
         raise BadSetting(f"{root}: files of this machine need no {scheme}://: pass their path")
-    known = sorted(set(fsspec.available_protocols()) - _WRAPPERS - set(SCHEMES) - set(_LOCAL))
-    if scheme not in known:
-        raise BadSetting(
-            f"{scheme}:// is not supported: {', '.join(f'{each}://' for each in SCHEMES)} are; and through fsspec, some with a further "
-            f"package, {', '.join(f'{each}://' for each in known)}. Copy the data, mount it as a folder, or add a storage with "
-            "bitesize.storage.register_storage"
-        )
     try:
-        return fsspec.get_filesystem_class(scheme)
+        if scheme not in _WRAPPERS:
+            return fsspec.get_filesystem_class(scheme)
     except ImportError as error:
         raise MissingPackage(f"{root}: {one_line(error)}") from error
+    except ValueError:  # it does not know the scheme
+        pass
+    known = sorted(set(fsspec.available_protocols()) - _WRAPPERS - set(SCHEMES) - set(_LOCAL))
+    raise BadSetting(
+        f"{scheme}:// is not supported: {', '.join(f'{each}://' for each in SCHEMES)} are; and through fsspec, some with a further "
+        f"package, {', '.join(f'{each}://' for each in known)}. Copy the data, mount it as a folder, or add a storage with "
+        "bitesize.storage.register_storage"
+    )
