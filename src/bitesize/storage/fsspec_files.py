@@ -110,6 +110,10 @@ class FsspecStorage:
             raise RequestFailed(f"{self.root}/{key}: fsspec does not tell its size, which is needed to read parts of it")
         return found
 
+    def refuses(self, key: str) -> bool:
+        """Return whether a name is not requested: filesystems read names with empty parts, or with . or .. as parts, in different ways."""
+        return any(part in ("", ".", "..") for part in key.removesuffix("/").split("/"))
+
     def _level(self, prefix: str) -> Level:
         path = self._path(prefix.rstrip("/"), folder=True)
 
