@@ -224,9 +224,11 @@ class _Scan:
             yield from self.folders(paths.join(path, name), relative_to)
 
     def count_empty_objects(self) -> None:
-        """Count empty objects that stand for folders, if the top folder is an address."""
+        """Count empty objects that stand for folders, and those that cannot be requested, if the top folder is an address."""
         if is_url(self.top) and (count := remote.empty_objects(os.fsdecode(self.top))):
             self.left_out["empty objects that stand for folders"] += count
+        if is_url(self.top) and (count := remote.refused_objects(os.fsdecode(self.top))):
+            self.left_out[remote.REFUSED] += count
 
     def enter(self, path: bytes) -> bool:
         """Remember per folder; False if a link led here before, so that loops end."""

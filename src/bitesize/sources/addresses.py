@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitesize.errors import BadSetting, BitesizeError, first_few
+from bitesize.sources.choices import Choice
 from bitesize.sources.options import OpenOptions
 from bitesize.storage import lists, remote, stores
 from bitesize.storage.url import is_url, split_url
@@ -62,8 +63,13 @@ def listed_as(data: Any, options: OpenOptions) -> Iterator[None]:
         yield
 
 
-def prepare(data: Any, options: OpenOptions) -> None:
+def prepare(data: Any, options: OpenOptions) -> list[Choice]:
     """Configure the storages of all addresses in data and labels, ask for the objects, and list the folders among them.
+
+    Returns
+    -------
+    list of Choice
+        What is to be known of the storages: which of them are slow.
 
     Raises
     ------
@@ -77,13 +83,15 @@ def prepare(data: Any, options: OpenOptions) -> None:
         labels = None  # of rows, rather than masks
     found = list(dict.fromkeys([*addresses_in(data), *addresses_in(labels)]))
     if not found:
-        return
+        return []
     configure(found, options)
     remote.know_files(found)
     for part in (*(data.values() if isinstance(data, Mapping) else [data]), labels):
         if isinstance(part, _TEXT):  # lists are of files
             for address in addresses_in(part):
                 _look(address)
+    said = dict.fromkeys(stores.statement_of(root) for root in dict.fromkeys(split_url(each).root for each in found))
+    return [Choice(statement, "") for statement in said if statement]
 
 
 def configure(texts: Iterable[str], options: OpenOptions) -> None:

@@ -154,14 +154,14 @@ def _open_by_rules(data: Any, options: OpenOptions) -> Source:
     plain, labels = plain_data(data), options.labels
     if isinstance(labels, os.PathLike):
         labels = os.fspath(labels)
-    prepare(plain, options)
+    storages = prepare(plain, options)
     if isinstance(labels, str) and labels.lower().endswith(".npy") and paths.isfile(labels):
         labels = _labels_file(labels)
     labels, choices = plain_labels(labels, data)
     options = replace(options, labels=labels)
     source = _say_labels(_open(plain, options), options)
     check_used(source, plain, options)
-    return with_choices(_say_inputs(_check_used(source, options), options), *choices)
+    return with_choices(_say_inputs(_check_used(source, options), options), *choices, *storages)
 
 
 def _say_inputs(source: Source, options: OpenOptions) -> Source:

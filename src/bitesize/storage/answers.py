@@ -37,6 +37,10 @@ _CONNECTION = (
 )  # fmt: skip
 
 
+class RefusedNames(BadSetting):
+    """A listing has names that cannot be requested, and obstore returns none of the others."""
+
+
 class Answer:
     """Facts about a failed request.
 
@@ -115,7 +119,7 @@ def _translated(error: Exception, address: str, listed: bool, region_of: Callabl
         return error
     answer, kind = Answer(error), type(error).__name__
     if kind == "InvalidPathError":
-        return BadSetting(
+        return RefusedNames(
             f"{address}: obstore cannot list names with an empty part, or with . or .. as a part ({answer.head}): rename or copy these "
             "objects, or open a table of the others"
         )

@@ -50,6 +50,9 @@ class Storage(Protocol):
     an object that is not the one with this version, `BadFile` for one that is too short, and `RequestFailed` for a server that does not
     answer as it should within the deadline. Each names the address.
 
+    A storage may have a method ``refuses(key)`` that returns whether a name cannot be requested: such objects are left out of lists, and
+    counted; and an attribute ``statement``, a sentence that a user should know, which is one of the choices of a source.
+
     Attributes
     ----------
     root : str

@@ -94,14 +94,15 @@ def make_list(root: str, prefix: str, settings: Making) -> ObjectList:
         found = _reusable(place, since, new=settings.new, given=given is not None)
         if found is not None:
             return found
-        counted = _Counted(settings.progress)
+        counted = _Counted(settings.progress, getattr(storage_of(address), "refuses", None))
 
         def fill(runs: Runs) -> dict[str, Any]:
             source = pages(storage_of(address), prefix, settings.threads) if given is None else given.pages()
             with closing(source):  # type: ignore[type-var]
                 for page in counted.of(source):
                     runs.add(page)
-            return {"seconds": time.time() - since, "pages": counted.pages, "given": "" if given is None else given.name}
+            facts = {"seconds": time.time() - since, "pages": counted.pages, "given": "" if given is None else given.name}
+            return {**facts, "refused": counted.refused}
 
         try:
             made = place.write(fill, {"root": root, "prefix": prefix, "listed_at": since})
@@ -117,15 +118,19 @@ def make_list(root: str, prefix: str, settings: Making) -> ObjectList:
 
 
 class _Counted:
-    """Pages, with their number and that of their objects."""
+    """Pages without the objects that their storage refuses to request, with their number and that of their objects."""
 
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress, self._last = progress, 0.0
-        self.pages = self.objects = self.nbytes = 0
+    def __init__(self, progress: Progress | None, refuses: Callable[[str], bool] | None) -> None:
+        self._progress, self._refuses, self._last = progress, refuses, 0.0
+        self.pages = self.objects = self.nbytes = self.refused = 0
 
     def of(self, source: Iterator[Sequence[Entry]]) -> Iterator[Sequence[Entry]]:
         for page in source:
             self.pages += 1
+            if self._refuses is not None:
+                before = len(page)
+                page = [entry for entry in page if not self._refuses(entry.key)]
+                self.refused += before - len(page)
             self.objects += len(page)
             self.nbytes += sum(max(0, entry.size) for entry in page)
             if self._progress is not None and time.monotonic() - self._last > _EVERY:

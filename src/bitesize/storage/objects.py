@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from bitesize.errors import BadFile, BadSetting, FileChanged, LoaderClosed, RequestFailed
-from bitesize.storage.answers import WHOLE, Answer, raise_for
+from bitesize.storage.answers import WHOLE, Answer, RefusedNames, raise_for
 from bitesize.storage.base import Entry, Level
 from bitesize.storage.connect import Connector
 from bitesize.storage.limiter import DEADLINE, LIMITER, Passing
+from bitesize.storage.signed_listing import SignedPage, signed_page
 
 T = TypeVar("T")
 
@@ -61,11 +62,14 @@ class ObjectStorage:
     # --- names -------------------------------------------------------------------------------------------------------
 
     def list(self, prefix: str) -> Iterator[Sequence[Entry]]:
-        """Yield all objects whose keys start with a prefix, in pages."""
+        """Yield all objects whose keys start with a prefix, in pages; with S3 also those whose names `refuses` refuses."""
         import obstore
 
         self._refuse_web("listed")
         folder = prefix.rpartition("/")[0]
+        if self._lists_itself and folder and self.refuses(folder):
+            yield from self._signed_list(prefix, "")
+            return
         stream: list[Iterator[Any]] = []
         last = ""
 
@@ -80,9 +84,16 @@ class ObjectStorage:
                 stream.clear()
                 raise
 
-        while (found := self._ask(page, f"{self.root}/{prefix}", listed=False)) is not None:
-            last = found[-1]["path"] if found else last
-            yield [entry for entry in map(_entry, found) if entry.key.startswith(prefix)]
+        try:
+            while (found := self._ask(page, f"{self.root}/{prefix}", listed=False)) is not None:
+                last = found[-1]["path"] if found else last
+                yield [entry for entry in map(_entry, found) if entry.key.startswith(prefix)]
+        except RefusedNames:
+            if not self._lists_itself:
+                raise
+        else:
+            return
+        yield from self._signed_list(prefix, last)
 
     def level(self, prefix: str) -> Level:
         """Return what lies directly below a prefix."""
@@ -90,11 +101,18 @@ class ObjectStorage:
 
         if self._connector.is_web:
             return Level([], [])
-        found = self._ask(
-            lambda: obstore.list_with_delimiter(self._store, prefix.rstrip("/") or None),
-            f"{self.root}/{prefix}",
-            listed=False,
-        )
+        try:
+            found = self._ask(
+                lambda: obstore.list_with_delimiter(self._store, prefix.rstrip("/") or None),
+                f"{self.root}/{prefix}",
+                listed=False,
+            )
+        except RefusedNames:
+            if not self._lists_itself:
+                raise
+            pages = [*self._signed_pages(prefix, "", deep=False)]
+            folders = [folder for page in pages for folder in page.folders]
+            return Level(folders, [entry for page in pages for entry in page.entries if entry.key != prefix])
         folders = [f"{folder.rstrip('/')}/" for folder in found["common_prefixes"]]
         return Level(folders, [_entry(each) for each in found["objects"] if each["path"] != prefix.rstrip("/")])
 
@@ -106,6 +124,33 @@ class ObjectStorage:
         return _entry(self._ask(lambda: obstore.head(self._store, path), f"{self.root}/{key}", listed=False))._replace(
             key=key
         )
+
+    @property
+    def _lists_itself(self) -> bool:
+        """Return whether there is another way to list than that of obstore."""
+        return self._connector.scheme == "s3"
+
+    def _signed_list(self, prefix: str, after: str) -> Iterator[Sequence[Entry]]:
+        for page in self._signed_pages(prefix, after, deep=True):
+            yield [entry._replace(key=entry.key.removesuffix("/")) for entry in page.entries]  # as obstore does it
+
+    def _signed_pages(self, prefix: str, after: str, *, deep: bool) -> Iterator[SignedPage]:
+        token = ""
+        while True:
+            page = self._ask(
+                lambda token=token: signed_page(self._connector, prefix, token=token, after=after, deep=deep),  # type: ignore[misc]
+                f"{self.root}/{prefix}",
+                listed=False,
+            )
+            yield page
+            if not (token := page.token):
+                return
+
+    def refuses(self, key: str) -> bool:
+        """Return whether a name cannot be requested: obstore sends none with an empty part, or with . or .. as a part."""
+        if not ("//" in key or "/." in key or key.startswith((".", "/"))):  # quickly, for most of millions
+            return False
+        return any(part in ("", ".", "..") for part in key.removesuffix("/").split("/"))
 
     # --- bytes -------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from bitesize.storage.stores import add_list, listed, storage_of
 from bitesize.storage.url import split_key, split_url
 
 BUFFER = 1 << 20  # bytes that a file of `open` reads at once
+REFUSED = "names with empty parts, or . or .. as parts, which cannot be requested"
 AT_ONCE, _WAITING = 64, 4096  # requests for small objects in flight, and those that wait for them
 A = TypeVar("A")
 B = TypeVar("B")
@@ -154,9 +155,11 @@ def know_folder(address: str) -> None:
 
 def summary(found: ObjectList) -> str:
     """Return what a user should know of a list: its objects, and its age if it is not of now."""
+    refused = found.facts.get("refused", 0)
+    more = f"; {refused:,} more have {REFUSED}" if refused else ""
     if found.made_new and not found.facts.get("given"):
-        return f"listed {len(found):,} objects ({format_size(found.total_size)}) below {found.prefix_address}"
-    return f"{found.prefix_address}: {found.statement()}"
+        return f"listed {len(found):,} objects ({format_size(found.total_size)}) below {found.prefix_address}{more}"
+    return f"{found.prefix_address}: {found.statement()}{more}"
 
 
 def is_listed(address: str) -> bool:
@@ -211,6 +214,14 @@ def empty_objects(address: str) -> int:
     """Return the number of empty objects that stand for a listed folder, or for one below it."""
     found = listed(address)
     return 0 if found is None else found.stand_for_folders(split_url(address).key.removesuffix("/"))
+
+
+def refused_objects(address: str) -> int:
+    """Return the number of objects that were left out of the list of exactly this folder, because their names cannot be requested."""
+    found = listed(address)
+    return (
+        found.facts.get("refused", 0) if found is not None and found.prefix_address.rstrip("/") == address.rstrip("/") else 0
+    )
 
 
 def stands_for_folder(address: str) -> None:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bitesize.errors import BadSetting, first_few
 from bitesize.storage.base import Storage
 from bitesize.storage.object_list import ObjectList
 from bitesize.storage.url import split_url
@@ -66,6 +65,11 @@ def storage_of(address: str) -> Storage:
         return known[0]
 
 
+def statement_of(address: str) -> str:
+    """Return what a user should know of the storage of an address; empty if there is nothing."""
+    return str(getattr(storage_of(address), "statement", ""))
+
+
 def options_of(address: str) -> dict[str, Any]:
     """Return the options that were set for the storage of an address."""
     with _lock:
@@ -83,14 +87,10 @@ def _opened(root: str, options: Mapping[str, Any]) -> Storage:
     scheme = root.partition("://")[0]
     opener = _openers.get(scheme)
     if opener is None:
+        from bitesize.storage.fsspec_files import open_files
         from bitesize.storage.objects import SCHEMES, open_objects
 
-        if scheme not in SCHEMES:
-            raise BadSetting(
-                f"{scheme}:// is not supported: {first_few([f'{each}://' for each in SCHEMES], 20)} are. "
-                "Copy the data, mount it as a folder, or add a storage with bitesize.storage.register_storage"
-            )
-        opener = open_objects
+        opener = open_objects if scheme in SCHEMES else open_files
     return opener(root, options)
 
 
