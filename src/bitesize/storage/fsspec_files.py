@@ -107,7 +107,7 @@ class FsspecStorage:
         self._refresh(_FRESH)
         found = self._info(key, listed=False)
         if found.size < 0:
-            raise RequestFailed(f"{self.root}/{key}: fsspec does not tell its size, which is needed to read parts of it")
+            raise RequestFailed(f"{self.root}/{key}: fsspec does not report its size, which is needed to read parts of it")
         return found
 
     def refuses(self, key: str) -> bool:
