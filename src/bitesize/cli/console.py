@@ -38,6 +38,7 @@ _OPTIONS = {
         "kind",
         "shard_size",
         "max_bad",
+        "listing",
     )
 } | {"by": "--split-by", "weights": "--sample-weights"}
 _SETTING = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)})=(?!=)(?=([\w\"'\[{{(])?)")

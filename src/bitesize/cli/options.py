@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bitesize.cli.listing import said_listing
 from bitesize.cli.storage_options import set_storage_options
 
 Data = Annotated[
@@ -129,6 +130,8 @@ class Opening:
         As in `bitesize.open`; fields as text.
     sample_weights
         The ``weights`` of `bitesize.open`.
+    listing
+        As in `bitesize.open`.
     storage_option
         Options of the storages of all addresses among the arguments, as ``key=value``.
     """
@@ -176,6 +179,14 @@ class Opening:
             "--file-is-row/--no-file-is-row", help="Treat each file as one row, for formats that may hold one row or many."
         ),
     ] = None
+    listing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="new|FILE",
+            help="List the objects of a folder at an address again (new), or take them from an S3 inventory or a table of names. Default: a list "
+            "of more than 10,000 objects is used again for a day.",
+        ),
+    ] = None
     storage_option: Annotated[
         list[str] | None,
         typer.Option(
@@ -188,7 +199,7 @@ class Opening:
     @property
     def settings(self) -> dict[str, Any]:
         """Settings of `bitesize.open` that are given, without labels and split."""
-        names = [each.name for each in fields_of(self) if each.name not in ("labels", "split", "storage_option")]
+        names = [each.name for each in fields_of(self) if each.name not in ("labels", "split", "listing", "storage_option")]
         given = {name: getattr(self, name) for name in names}
         given["fields"] = parse_fields(self.fields)
         given["weights"] = given.pop("sample_weights")
@@ -231,7 +242,9 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
             stored = [value for group in options.values() for value in vars(group).values()]
             resumes = any(getattr(group, "resume", False) for group in options.values())
             set_storage_options(opening.storage_option, [*given.values(), *stored], needs_address=not resumes)
-        command(**options, **given)
+        data = given.get("data") or next((group.data for group in options.values() if hasattr(group, "data")), None)
+        with said_listing(opening.listing if opening is not None else None, data):
+            command(**options, **given)
 
     wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

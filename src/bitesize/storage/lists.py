@@ -75,5 +75,6 @@ def listing_as(
     given = None
     if listing not in ("auto", "new"):
         given = find(listing, address if address.endswith("/") else f"{address}/")
+    progress = progress or remote.current_making().progress
     with remote.making(Making(new=listing == "new", given=given, progress=progress, folder=folder)):
         yield

@@ -105,6 +105,11 @@ def listing() -> Iterator[list[ObjectList]]:
         _missing.clear()
 
 
+def current_making() -> Making:
+    """Return the settings with which lists are made now."""
+    return _making.get() or Making()
+
+
 @contextmanager
 def making(settings: Making) -> Iterator[None]:
     """Make all lists within this context with these settings."""
