@@ -107,7 +107,7 @@ class FsspecStorage:
         self._refresh(_FRESH)
         found = self._info(key, listed=False)
         if found.size < 0:
-            raise RequestFailed(f"{self.root}/{key}: fsspec does not tell its size, which is needed to read parts of it")
+            raise RequestFailed(f"{self.root}/{key}: fsspec gives no size, which is needed to read parts of it")
         return found
 
     def refuses(self, key: str) -> bool:
@@ -215,7 +215,7 @@ class FsspecStorage:
         temporary = f"{path}{_TEMPORARY}{secrets.token_hex(8)}"
         folder = path.rpartition("/")[0]
         with contextlib.suppress(BadSetting):  # a filesystem without folders has none to make
-            self._once(lambda: self._files.makedirs(folder, exist_ok=True) if folder else None, address)
+            self._ask(lambda: self._files.makedirs(folder, exist_ok=True) if folder else None, address, listed=False)
         try:
             file = self._once(lambda: self._files.open(temporary, "wb"), address)
             try:
