@@ -278,7 +278,9 @@ def test_a_further_package_is_named():
 
 def test_fsspec_is_named_if_it_is_missing(monkeypatch):
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(bs.MissingPackage, match="ftp:// is read through fsspec, which is not installed: pip install fsspec"):
+    with pytest.raises(
+        bs.MissingPackage, match=r"ftp:// is none of s3://.*fsspec, which is not installed: pip install fsspec"
+    ):
         FsspecStorage("ftp://host", {})
 
 

@@ -30,7 +30,7 @@ _CONNECTION = (
 
 
 def entry_of(key: str, info: Mapping[str, Any]) -> Entry:
-    """Return an entry for what a filesystem knows of a file; its size is -1 if the filesystem does not tell it.
+    """Return an entry for what a filesystem knows of a file; its size is -1 if the filesystem gives none.
 
     The version is a hash of the content if there is one, else the size with the time of the last change; empty without both.
     """

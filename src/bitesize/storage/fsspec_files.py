@@ -107,7 +107,7 @@ class FsspecStorage:
         self._refresh(_FRESH)
         found = self._info(key, listed=False)
         if found.size < 0:
-            raise RequestFailed(f"{self.root}/{key}: fsspec does not report its size, which is needed to read parts of it")
+            raise RequestFailed(f"{self.root}/{key}: fsspec gives no size, which is needed to read parts of it")
         return found
 
     def refuses(self, key: str) -> bool:
@@ -139,7 +139,7 @@ class FsspecStorage:
         left = [top]
         while left:
             found = self._level(left.pop())
-            left += found.folders
+            left += [folder for folder in found.folders if not self.refuses(folder)]
             yield found.entries
 
     def _found(self, top: str) -> Iterator[Sequence[Entry]]:
@@ -215,7 +215,7 @@ class FsspecStorage:
         temporary = f"{path}{_TEMPORARY}{secrets.token_hex(8)}"
         folder = path.rpartition("/")[0]
         with contextlib.suppress(BadSetting):  # a filesystem without folders has none to make
-            self._once(lambda: self._files.makedirs(folder, exist_ok=True) if folder else None, address)
+            self._ask(lambda: self._files.makedirs(folder, exist_ok=True) if folder else None, address, listed=False)
         try:
             file = self._once(lambda: self._files.open(temporary, "wb"), address)
             try:
@@ -349,11 +349,14 @@ class FsspecStorage:
 
 
 def _filesystem_class(scheme: str, root: str) -> Any:
-    if not is_installed("fsspec"):
-        raise MissingPackage(f"{root}: {scheme}:// is read through fsspec, which is not installed: {pip_install('fsspec')}")
-    import fsspec
-
     from bitesize.storage.objects import SCHEMES
+
+    own = ", ".join(f"{each}://" for each in SCHEMES)
+    if not is_installed("fsspec"):
+        raise MissingPackage(
+            f"{root}: {scheme}:// is none of {own}; others are read through fsspec, which is not installed: {pip_install('fsspec')}"
+        )
+    import fsspec
 
     if scheme in _LOCAL:
         raise BadSetting(f"{root}: files of this machine need no {scheme}://: pass their path")
@@ -366,7 +369,7 @@ def _filesystem_class(scheme: str, root: str) -> Any:
         pass
     known = sorted(set(fsspec.available_protocols()) - _WRAPPERS - set(SCHEMES) - set(_LOCAL))
     raise BadSetting(
-        f"{scheme}:// is not supported: {', '.join(f'{each}://' for each in SCHEMES)} are; and through fsspec, some with a further "
+        f"{scheme}:// is not supported: {own} are; and through fsspec, some with a further "
         f"package, {', '.join(f'{each}://' for each in known)}. Copy the data, mount it as a folder, or add a storage with "
         "bitesize.storage.register_storage"
     )
