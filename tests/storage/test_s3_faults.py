@@ -127,7 +127,7 @@ def test_a_thousand_faults_while_several_loaders_run(place, proxy):
         assert sum(check(batch) for batch in loader) == ROWS
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", ["files", "npz", pytest.param("npy", marks=pytest.mark.slow)])
 def test_faults_that_pass_are_not_noticed_in_a_loop(place, proxy, name):
     source = SOURCES[name](place)
     configure(place.root, {**place.options, "deadline": 30.0})
@@ -150,7 +150,7 @@ def test_a_request_that_has_failed_until_its_deadline_is_not_sent_again(place, p
     assert spent < 1.9 * QUICK["deadline"]
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", ["files", "npy", pytest.param("npz", marks=pytest.mark.slow)])
 def test_a_loader_is_closed_soon_while_the_server_stalls(place, proxy, name):
     source = SOURCES[name](place)
     configure(place.root, {**place.options, "timeout": "3s", "deadline": 1.0})
@@ -205,7 +205,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize("then", ["loader.close()", "pass", "raise"])
+@pytest.mark.parametrize("then", ["loader.close()", pytest.param("pass", marks=pytest.mark.slow), pytest.param("raise", marks=pytest.mark.slow)])
 def test_ctrl_c_ends_a_program_soon_while_the_server_stalls(place, proxy, then):
     program = PROGRAM.format(options={**place.options, "timeout": "20s", "deadline": 60.0}, root=place.root, rows=ROWS, then=then)
     process = subprocess.Popen(
