@@ -111,7 +111,6 @@ class Proxy:
         self.idle: list[Connection] = []
         self._accepted: deque[float] = deque()
         self._errors: list[BaseException] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._work, name="proxy", daemon=True)
@@ -147,18 +146,16 @@ class Proxy:
         self._ready.set()
         await self._stop.wait()
         server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:  # of connections that were just accepted, too
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
         for _, writer in self.idle:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         try:
             while (head := await read_head(reader)) is not None:
                 if not await self._counted(head, reader, writer):
@@ -173,8 +170,6 @@ class Proxy:
                 await writer.wait_closed()
             except (OSError, asyncio.CancelledError):
                 writer.transport.abort()  # a client that does not read what was sent to it would hold the socket
-            finally:
-                self._tasks.discard(task)
 
     async def _counted(self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         method, target, _ = head.first.split(" ", 2)

@@ -9,6 +9,7 @@ import numpy as np
 
 import bitesize as bs
 from bitesize.sources.base import Source
+from bitesize.storage import stores
 from bitesize.storage.stores import configure
 from tests.servers.s3 import S3Server
 from tests.storage.test_reading import Place
@@ -52,6 +53,10 @@ class InBucket(Place):
             if self._put.get(path) != (state.st_size, state.st_mtime_ns):
                 self.server.put(self.bucket, path.relative_to(self.folder).as_posix(), path.read_bytes())
                 self._put[path] = (state.st_size, state.st_mtime_ns)
+
+    def close(self) -> None:
+        """Forget the storage, which closes its connections."""
+        stores._storages.pop(self.root, None)
 
 
 def batches(source: Source, epochs: int = 2, **settings: object) -> Rows:

@@ -179,7 +179,7 @@ class Dispatcher:
         """Set the slot of the next batch, and return it; return None if the batch is finished, or no longer needed."""
         stream = batch.stream
         if stream.canceled:
-            self._ring.free.put(slot)
+            self._ring.give(slot)
             return None
         batch.slot, batch.started = slot, time.perf_counter()
         if batch.error is None and stream.cache is not None:
@@ -214,5 +214,5 @@ class Dispatcher:
         """Return the slot of a dropped batch to the queue."""
         batch.error = None  # its frames refer to the batch, and would keep its memory
         if batch.token is None:
-            self._ring.free.put(batch.slot)
+            self._ring.give(batch.slot)
         batch.token = None

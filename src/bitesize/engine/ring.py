@@ -7,6 +7,7 @@ collector may call it at any time.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import weakref
@@ -117,6 +118,7 @@ class Ring:
         self._surplus = 0  # number of slots to drop when they are returned
         self._changing = threading.Lock()
         self._prepare: Callable[[NDArray[np.uint8]], None] | None = None
+        self._closed = False
         self.grow(charges)
 
     def grow(self, charges: Iterable[Charge]) -> None:
@@ -177,15 +179,26 @@ class Ring:
     def __len__(self) -> int:
         return len(self._slots)
 
+    def give(self, slot: Slot) -> None:
+        """Return a slot that was taken and not handed out. One that returns after `close`, from a thread that was late, is released."""
+        self.free.put(slot)
+        if self._closed:
+            self._drop_free()
+
     def close(self) -> None:
         """Release all slots. Leased slots stay alive until their batch is garbage."""
+        self._closed = True
         for slot in self._slots:
             slot.returns = None
         self._slots = []
-        while not self.free.empty():
-            item = self.free.get()
-            if isinstance(item, Return):
-                item.slot.returns = None  # a reference cycle
+        self._drop_free()
+
+    def _drop_free(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self.free.get_nowait()
+                if isinstance(item, Return):
+                    item.slot.returns = None  # a reference cycle
 
 
 def slot_nbytes(fields: Mapping[str, Field], rows: int, copied: Collection[str] = ()) -> int:

@@ -33,7 +33,7 @@ from bitesize.pipeline.thread_scaling import ThreadScaler
 
 STALL_SECONDS = 300.0  # without any progress for this time, a loader is not slow, but hangs
 # Native decoding and requests cannot be interrupted. Threads that still run after this time are daemons, and end by themselves.
-_ENDING_SECONDS = 1.5
+_ENDING_SECONDS = 1.0
 
 
 class Engine:

@@ -79,18 +79,21 @@ class Body:
     ----------
     data : memoryview
         The bytes.
+    error : Exception or None
+        Why they could not be read, once they should have arrived.
     """
 
-    __slots__ = ("arrived", "data", "dropped", "good", "owner", "part", "piece")
+    __slots__ = ("arrived", "data", "dropped", "error", "owner", "part", "piece")
 
     def __init__(self, owner: ReadAhead, part: Part, data: memoryview, piece: list[int]) -> None:
         self.owner, self.part, self.data, self.piece = owner, part, data, piece
-        self.arrived, self.good, self.dropped = threading.Event(), False, False
+        self.arrived, self.dropped = threading.Event(), False
+        self.error: Exception | None = None
 
-    def arrive(self, good: bool) -> None:
-        """Wake the thread that waits for the bytes. If they are not good, it requests them again and gets the error of that."""
+    def arrive(self, error: Exception | None = None) -> None:
+        """Wake the thread that waits for the bytes, and that raises the error if there is one."""
         with _lock:
-            self.good = good
+            self.error = error
             self.arrived.set()
             if self.dropped:
                 self.owner.ring.give(self.piece)
@@ -148,7 +151,13 @@ class ReadAhead:
 
 
 def take(part: Part, into: Sequence[memoryview]) -> bool:
-    """Move bytes that were requested ahead into consecutive buffers, once they have arrived; return whether there were any."""
+    """Move bytes that were requested ahead into consecutive buffers, once they have arrived; return whether there were any.
+
+    Raises
+    ------
+    BitesizeError
+        If they could not be read: all tries of their request have failed, so they are not requested again.
+    """
     if not _bodies:
         return False
     with _lock:
@@ -159,10 +168,13 @@ def take(part: Part, into: Sequence[memoryview]) -> bool:
         if not waiting:
             del _bodies[part]
     body.arrived.wait()
-    if body.good:
+    error = body.error
+    if error is None:
         data = body.data
         for buffer in into:
             buffer[:], data = data[: buffer.nbytes], data[buffer.nbytes :]
     with _lock:
         body.owner.ring.give(body.piece)
-    return body.good
+    if error is not None:
+        raise error
+    return True

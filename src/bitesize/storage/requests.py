@@ -55,9 +55,15 @@ def read_all(pieces: Sequence[Piece]) -> dict[int, Exception]:
     dict
         The error of each piece that could not be read, by its index.
     """
-    left = [i for i, piece in enumerate(pieces) if piece.into.nbytes and not take(_part(piece), [piece.into])]
-    requests = _requests(pieces, left)
     failed: dict[int, Exception] = {}
+    left = []
+    for i, piece in enumerate(pieces):
+        try:
+            if piece.into.nbytes and not take(_part(piece), [piece.into]):
+                left.append(i)
+        except Exception as error:  # noqa: BLE001 - of the request, which `_error_of` has returned
+            failed[i] = error
+    requests = _requests(pieces, left)
     if not requests:
         return failed
     done: queue.SimpleQueue[tuple[_Request, Exception | None]] = queue.SimpleQueue()
@@ -77,15 +83,16 @@ def read_ahead(parts: Sequence[Part], bodies: Sequence[Body]) -> None:
     for part, body in zip(parts, bodies, strict=True):
         try:
             pieces.append((Piece(RemoteFile(part.address), part.offset, body.data), body))
-        except BitesizeError:  # raised when the row is read
-            body.arrive(good=False)
+        except BitesizeError as error:  # raised when the row is read
+            body.arrive(error)
     for request in _requests([piece for piece, _ in pieces], range(len(pieces))):
         own = [pieces[i][1] for i in request.pieces]
 
         def work(request: _Request = request, own: list[Body] = own) -> None:
-            error = _error_of(request)
+            dropped = all(body.dropped for body in own)  # while the request waited for a thread
+            error = None if dropped else _error_of(request)
             for body in own:
-                body.arrive(good=error is None)
+                body.arrive(error)
 
         POOL.submit(work)
 
