@@ -211,7 +211,9 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize("then", ["loader.close()", pytest.param("pass", marks=pytest.mark.slow), pytest.param("raise", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "then", ["loader.close()", pytest.param("pass", marks=pytest.mark.slow), pytest.param("raise", marks=pytest.mark.slow)]
+)
 def test_ctrl_c_ends_a_program_soon_while_the_server_stalls(place, proxy, then):
     program = PROGRAM.format(
         options={**place.options, "timeout": "20s", "deadline": 60.0}, root=place.root, rows=ROWS, then=then
