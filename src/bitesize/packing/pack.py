@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.packed.manifest import valid_split
-from bitesize.packing.place import place_of
+from bitesize.packing.destination import destination_of
 from bitesize.packing.report import PackReport
 from bitesize.packing.run import PackRun, Progress
 from bitesize.packing.settings import Kind, PackSettings
@@ -109,9 +109,9 @@ def pack(
     if not parts or not all(isinstance(part, Source) for part in parts.values()):
         raise BadSetting("data must be a Source, or a mapping of names to Sources")
     begun = time.perf_counter()
-    place = place_of(out)
+    destination = destination_of(out)
     for name in parts:
         if name and not valid_split(name):
             raise BadSetting(f"the name of a split must have ASCII letters, digits, _ and - only, not {name!r}")
-    with place.locked():
-        return PackRun(place, parts, settings, as_budget(memory), progress).run(verify, begun)
+    with destination.locked():
+        return PackRun(destination, parts, settings, as_budget(memory), progress).run(verify, begun)

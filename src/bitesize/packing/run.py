@@ -23,7 +23,7 @@ from bitesize.packed.info import count
 from bitesize.packed.manifest import Manifest, Part, parsed, read_manifest, write_manifest
 from bitesize.packed.shard import verify
 from bitesize.packed.state import read_packing, write_packing
-from bitesize.packing.place import Place
+from bitesize.packing.destination import Destination
 from bitesize.packing.plan import PartPlan, plan_part
 from bitesize.packing.report import PackReport
 from bitesize.packing.settings import PackSettings
@@ -40,7 +40,7 @@ class PackRun:
 
     Parameters
     ----------
-    place
+    destination
         Where the store is packed.
     parts
         Sources by split.
@@ -53,9 +53,9 @@ class PackRun:
     """
 
     def __init__(
-        self, place: Place, parts: Mapping[str, Source], settings: PackSettings, budget: Budget, progress: Progress | None
+        self, destination: Destination, parts: Mapping[str, Source], settings: PackSettings, budget: Budget, progress: Progress | None
     ) -> None:  # fmt: skip
-        self._place, self._folder, self._final = place, place.folder, place.final
+        self._destination, self._folder, self._final = destination, destination.folder, destination.final
         self._parts, self._asked, self._settings = parts, settings, settings
         self._budget, self._progress = budget, progress
         self._done, self._total = 0, sum(map(len, parts.values()))
@@ -67,7 +67,7 @@ class PackRun:
 
     def run(self, verify_all: bool, begun: float) -> PackReport:
         """Pack, or continue, or find that all is done."""
-        self._place.begin()
+        self._destination.begin()
         for part in self._parts.values():
             part.check_unchanged()
         known: Mapping[str, Any] = {}
@@ -84,7 +84,7 @@ class PackRun:
                     f"{self._final} was begun by bitesize {recorded.get('bitesize')}: remove it, and pack again"
                 )
             known = _known(self._folder / PACKING, recorded.get("plan"), self._parts)
-        elif not self._place.is_empty():
+        elif not self._destination.is_empty():
             raise BadSetting(f"{self._final} is not empty, and holds no packed store: choose another folder")
         plans = self._plans(known)
         works = {name: self._work(name, plan) for name, plan in plans.items()}
@@ -99,7 +99,7 @@ class PackRun:
 
     def _plans(self, known: Mapping[str, Any]) -> dict[str, PartPlan]:
         """Plan all splits; the largest decides what kind="auto" means."""
-        free = shutil.disk_usage(self._folder).free if self._place.keeps else None
+        free = shutil.disk_usage(self._folder).free if self._destination.keeps else None
         plans = dict[str, PartPlan]()
         for name in sorted(self._parts, key=lambda name: -len(self._parts[name])):
             part = self._parts[name]
@@ -116,14 +116,14 @@ class PackRun:
         key = xxhash.xxh3_128_hexdigest(
             json.dumps([self._record, name, plan.rows_per_shard, plan.kind, __version__]).encode()
         )
-        return PartWork(plan, self._place, name, self._settings, key)
+        return PartWork(plan, self._destination, name, self._settings, key)
 
     def _pack(self, works: Mapping[str, PartWork], verify_all: bool, begun: float) -> PackReport:
         plan = {name: _plan_to_json(work.plan) for name, work in works.items()}
         kept = {name: self._kept(work) for name, work in works.items()}
         self._check_disk(works, kept)
         write_packing(self._folder, {"record": self._record, "plan": plan, "bitesize": __version__})
-        self._place.add(PACKING)
+        self._destination.add(PACKING)
         done = {}
         for name, work in works.items():
             work.folder.mkdir(exist_ok=True)
@@ -137,13 +137,13 @@ class PackRun:
         parts = {name: _part(work.plan, done[name]) for name, work in works.items()}
         manifest = Manifest(self._folder, made_by, parts)
         write_manifest(manifest)
-        self._place.add(MANIFEST)
-        self._place.remove(PACKING)
+        self._destination.add(MANIFEST)
+        self._destination.remove(PACKING)
         return self._report(manifest, sum(map(len, kept.values())), verify_all, begun)
 
     def _kept(self, work: PartWork) -> dict[int, PackedShard]:
         """Return the shards that an earlier run has finished, and remove what is of no use."""
-        self._place.remove_partials(work.folder)
+        self._destination.remove_partials(work.folder)
         kept = {number: shard for number in range(work.plan.shards) if (shard := work.kept(number)) is not None}
         if not work.comparable:
             self._note(
@@ -153,7 +153,7 @@ class PackRun:
 
     def _check_disk(self, works: Mapping[str, PartWork], kept: Mapping[str, Mapping[int, PackedShard]]) -> None:
         free = shutil.disk_usage(self._folder).free
-        if self._place.keeps:
+        if self._destination.keeps:
             need = sum(work.plan.nbytes for work in works.values())
             need -= sum(shard.info.nbytes for each in kept.values() for shard in each.values() if shard.info is not None)
         else:  # splits are packed one after another, and each thread has one shard
@@ -187,7 +187,7 @@ class PackRun:
     def _complete(self, works: Mapping[str, PartWork], verify_all: bool, begun: float) -> PackReport:
         """Check that a complete store is still that of the data."""
         manifest = read_manifest(self._folder)
-        self._place.remove(PACKING)
+        self._destination.remove(PACKING)
         for name, work in works.items():
             changed = work.changed_since(manifest.parts[name].shards)
             if changed is not None:

@@ -17,8 +17,8 @@ from bitesize.packed.shard import ShardWriter
 from bitesize.packing.changes import SourceState, is_of
 from bitesize.packing.copying import Copying
 from bitesize.packing.decoding import Decoding
+from bitesize.packing.destination import Destination
 from bitesize.packing.pieces import Failure, Producer
-from bitesize.packing.place import Place
 from bitesize.packing.plan import PartPlan, name_of, pipeline_of
 from bitesize.packing.reading import LargeRows, RowReader, reader_nbytes
 from bitesize.packing.rendering import Rendering, rendering_nbytes
@@ -50,7 +50,7 @@ class PartWork:
     ----------
     plan
         Plan of the source.
-    place
+    destination
         Where its shards are kept.
     name
         Name of the split; empty without splits.
@@ -60,9 +60,9 @@ class PartWork:
         Hash of everything that decides what is stored.
     """
 
-    def __init__(self, plan: PartPlan, place: Place, name: str, settings: PackSettings, key: str) -> None:
-        self.plan, self.settings, self._place, self._key = plan, settings, place, key
-        self.folder = place.folder / name if name else place.folder
+    def __init__(self, plan: PartPlan, destination: Destination, name: str, settings: PackSettings, key: str) -> None:
+        self.plan, self.settings, self._destination, self._key = plan, settings, destination, key
+        self.folder = destination.folder / name if name else destination.folder
         self._state = SourceState(plan.source)
         self.comparable = self._state.known
 
@@ -75,7 +75,7 @@ class PartWork:
         """Return a shard that an earlier run has sealed; remove it if it was made from anything else."""
         folder = self.folder / f"{number:05}"
         try:
-            info = self._place.shard(folder)
+            info = self._destination.shard(folder)
             if dict(info.fields) == dict(self.plan.fields) and is_of(info, self.origin(number)):
                 skipped = tuple(Skipped(int(row), str(reason)) for row, reason in info.origin.get("skipped", []))
                 if not skipped or self.settings.on_error == "skip":
@@ -83,16 +83,16 @@ class PartWork:
         except NotFound:
             return None
         except BitesizeError:
-            if self._place.keeps and not (folder / SHARD_JSON).is_file():
+            if self._destination.keeps and not (folder / SHARD_JSON).is_file():
                 raise
-        self._place.remove_shard(folder)
+        self._destination.remove_shard(folder)
         return None
 
     def changed_since(self, shards: Sequence[ShardInfo]) -> tuple[int, int] | None:
         """Return the rows of the first shard of a complete store that was made from other files, or None."""
         for shard in shards:
             number = int(shard.folder.name)
-            found = self._place.shard(self.folder / shard.folder.name)
+            found = self._destination.shard(self.folder / shard.folder.name)
             if self.comparable and not is_of(found, self.origin(number)):
                 return self.plan.rows_of(number)
         return None
@@ -123,7 +123,7 @@ class PartWork:
             if writer.rows:
                 info = writer.seal(origin | {"skipped": [[each.row, each.reason] for each in skipped]})
         if info is not None:
-            self._place.add_shard(info)
+            self._destination.add_shard(info)
         return PackedShard(number, info, tuple(skipped))
 
     def _names(self, start: int, rows: int) -> dict[str, list[bytes]]:

@@ -27,7 +27,7 @@ from bitesize.storage.locking import FolderLock
 from bitesize.storage.url import is_url
 
 
-class Place:
+class Destination:
     """A folder on the disk in which a store is packed.
 
     Parameters
@@ -112,7 +112,7 @@ class Place:
         (self.folder / name).unlink(missing_ok=True)
 
 
-class RemotePlace(Place):
+class RemoteDestination(Destination):
     """An address to which a store is packed, by way of a working folder.
 
     Parameters
@@ -209,7 +209,7 @@ def working_folder() -> Path:
     return user_cache_path("bitesize") / "packing"
 
 
-def place_of(out: str | os.PathLike[str]) -> Place:
+def destination_of(out: str | os.PathLike[str]) -> Destination:
     """Return where a store is packed, for the folder or the address of the store."""
     text = os.fspath(out)
-    return RemotePlace(text) if is_url(text) else Place(Path(os.path.abspath(text)))
+    return RemoteDestination(text) if is_url(text) else Destination(Path(os.path.abspath(text)))
