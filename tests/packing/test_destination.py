@@ -9,7 +9,7 @@ from tests.buckets import make_bucket
 from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
-from bitesize.packing import place
+from bitesize.packing import destination
 from bitesize.packing.verify import damaged_shards
 
 ADDRESS = "disk://bucket/packed"
@@ -25,7 +25,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
-    monkeypatch.setattr(place, "working_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(destination, "working_folder", lambda: tmp_path / "cache")
     return make_bucket(tmp_path / "bucket")
 
 
