@@ -14,7 +14,7 @@ from tests.cli.running import lines_of, run
 from tests.cli.test_run_folder import OPTIONS, make_rows
 
 from bitesize.errors import FileChanged
-from bitesize.packing import place
+from bitesize.packing import destination
 from bitesize.storage import paths, stores
 from bitesize.storage.local import LocalStorage
 from bitesize.storage.stores import register_storage
@@ -305,7 +305,7 @@ def running_s3(s3_server):
 @pytest.mark.remote
 def test_data_run_predictions_and_store_are_in_s3(running_s3, data, tmp_path, machine, monkeypatch):
     monkeypatch.setattr(stores, "_storages", {})
-    monkeypatch.setattr(place, "working_folder", lambda: tmp_path / "cache of packing")
+    monkeypatch.setattr(destination, "working_folder", lambda: tmp_path / "cache of packing")
     name = running_s3.make_bucket()
     running_s3.put_folder(name, data, "data/")
     at = f"s3://{name}"
