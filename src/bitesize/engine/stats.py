@@ -190,6 +190,11 @@ class Stats:
         waits = self.waited / spent
         if waits < _KEEPS_UP or self.held > self.waited:
             return f"consumer-bound: loading keeps up; the consumer takes {1 - waits:.0%} of the time, and no setting of the loader helps"
+        working = {name: seconds for name, seconds in self.seconds.items() if name != "waiting for the consumer"}
+        name, most = max(working.items(), key=lambda item: item[1])
+        requests = self.requests
+        if name == "disk" and requests.requests:
+            return f"request-bound: waiting for servers takes {most / total['busy']:.0%} of the threads' time ({requests.describe()}): {_ADVICE['requests']}"
         # Least share of the time in which the caller waits while processors are idle; a caller that validates does not wait.
         both = waits - min(1.0, total["busy"] / (spent * min(self.threads, self.processors)))
         if self.threads > 1 and both > _OVERHEAD:
@@ -197,11 +202,6 @@ class Stats:
                 f"overhead-bound: for {both:.0%} of the time, the consumer and the threads wait for each other: a larger batch_size "
                 "creates fewer and larger batches"
             )
-        working = {name: seconds for name, seconds in self.seconds.items() if name != "waiting for the consumer"}
-        name, most = max(working.items(), key=lambda item: item[1])
-        requests = self.requests
-        if name == "disk" and requests.requests:
-            return f"request-bound: waiting for servers takes {most / total['busy']:.0%} of the threads' time ({requests.describe()}): {_ADVICE['requests']}"
         bound = {"read and cast": "memory", "your function": "function"}.get(name, name)
         where = f"{bound}-bound: {name} takes {most / total['busy']:.0%} of the threads' time ({self._scaling(total)})"
         if name not in ("disk", "your function", "Python") and self.threads < self.processors:

@@ -93,7 +93,7 @@ class Finder:
     def __init__(self, roots: Sequence[str], table: str) -> None:
         self._roots = list(dict.fromkeys(roots))
         for root in self._roots:
-            paths.know_folder(root)
+            paths.know_beside(root)
         stem = os.path.splitext(paths.basename(table))[0]
         own = [f"{stem}{end}" for end in ("", "_images", "_imgs", "_files")]
         self._own = [path for root in self._roots for name in own if paths.isdir(path := paths.join(root, name))]

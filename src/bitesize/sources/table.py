@@ -127,7 +127,7 @@ class Table(WithFields):
         configure(columns[path], options)
         if not all(map(is_url, columns[path])):
             for name in tables:
-                paths.know_folder(paths.dirname(name))
+                paths.know_beside(paths.dirname(name))
         folders = [
             folder for name, count in zip(tables, table.counts, strict=True) for folder in [paths.dirname(name)] * count
         ]

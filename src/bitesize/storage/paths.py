@@ -256,6 +256,12 @@ def know_folder(path: str) -> None:
         remote.know_folder(path)
 
 
+def know_beside(folder: str) -> None:
+    """List the folder of a file that names others, where its server has lists: a web server is asked for each of them."""
+    if is_url(folder) and not remote.is_web(folder):
+        remote.know_folder(folder)
+
+
 def know_files(paths: Iterable[AnyPath]) -> None:
     """Ask for all addresses among paths at the same time, so that more questions about them are answered without requests."""
     remote.know_files(_text(path) for each in paths if is_url(path := os.fspath(each)))

@@ -293,7 +293,7 @@ def children(address: str) -> Iterator[tuple[str, bool]]:
 
 
 def subfolders(address: str) -> Iterator[str]:
-    """Yield the names of the folders in a folder; a list is not searched for files.
+    """Yield the names of the folders in a folder, which a web server does not tell; a list is not searched for files.
 
     Raises
     ------
@@ -303,6 +303,8 @@ def subfolders(address: str) -> Iterator[str]:
     found = listed(address)
     if found is not None:
         yield from found.subfolders(split_url(address).key.removesuffix("/"))
+        return
+    if is_web(address):
         return
     for name, is_folder in children(address):
         if is_folder:

@@ -87,7 +87,7 @@ def coco_file(path: str, options: OpenOptions) -> Source | None:
         return None
     files = coco_labels(path).files
     folder = paths.dirname(path) or "."
-    paths.know_folder(folder)
+    paths.know_beside(folder)
     parents = [folder, paths.dirname(paths.abspath(folder))]
     candidates = [*parents, *(paths.join(parent, name) for parent in parents for name in subfolders(parent))]
     candidates += [paths.join(below, name) for below in candidates[2:] if _is_cheap(below) for name in subfolders(below)]
@@ -287,7 +287,7 @@ def file_list(path: str, options: OpenOptions) -> Source | None:
     configure(lines, options)
     folder = paths.dirname(path) or "."
     if not all(map(is_url, lines)):
-        paths.know_folder(folder)
+        paths.know_beside(folder)
     roots = [folder, paths.dirname(folder), *(paths.join(folder, name) for name in subfolders(folder))]
     for delimiter in (None, "\t", ",", ";", " "):
         split = [[line] if delimiter is None else [part.strip() for part in line.rsplit(delimiter, 1)] for line in lines]
