@@ -126,3 +126,41 @@ def test_a_data_frame_without_pyarrow_says_how_to_install_it(missing, monkeypatc
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(bs.MissingPackage, match=r"pip install pyarrow$"):
         bs.open(frame)
+
+
+def test_no_module_imports_an_optional_package_before_it_is_used():
+    """`bs.open` imports all modules of `bitesize.sources`, also where only the required packages are installed."""
+    required = {
+        "numpy",
+        "numba",
+        "llvmlite",
+        "simplejpeg",
+        "PIL",
+        "psutil",
+        "xxhash",
+        "rich",
+        "typer",
+        "click",
+        "lazy_loader",
+        "platformdirs",
+    }
+    on_use = {"storage/zarr_store.py"}  # imported by functions that have made sure of the package
+    found = []
+    for path in (TOP / "src" / "bitesize").rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = (
+                [each.name for each in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            tops = (
+                {name.partition(".")[0] for name in names}
+                - set(sys.stdlib_module_names)
+                - required
+                - {"bitesize", "__future__"}
+            )
+            if tops and path.relative_to(TOP / "src" / "bitesize").as_posix() not in on_use:
+                found.append(f"{path.relative_to(TOP)}: {', '.join(tops)}")
+    assert found == []

@@ -41,7 +41,12 @@ def source(place):
 
 
 def first_values(loader):
-    return {int(row): float(x[0, 0]) for batch in loader for row, good, x in zip(batch.rows, batch.mask, batch["x"], strict=True) if good}
+    return {
+        int(row): float(x[0, 0])
+        for batch in loader
+        for row, good, x in zip(batch.rows, batch.mask, batch["x"], strict=True)
+        if good
+    }
 
 
 # --- replaced and deleted ----------------------------------------------------------------------------------------------
@@ -160,7 +165,28 @@ def test_a_forked_child_gets_an_error_and_does_not_hang(place, source):
 
 # --- names ---------------------------------------------------------------------------------------------------------------
 
-NAMES = ["a b", "50%", "a%20b", "1+1", "#1", "who?", "[x]", "{y}", "a&b=c", "ÄÖ", "日本", "é", "~t", "a'b", "x;y", "$HOME", "(1)", "@2", "!", "a,b"]
+NAMES = [
+    "a b",
+    "50%",
+    "a%20b",
+    "1+1",
+    "#1",
+    "who?",
+    "[x]",
+    "{y}",
+    "a&b=c",
+    "ÄÖ",
+    "日本",
+    "é",
+    "~t",
+    "a'b",
+    "x;y",
+    "$HOME",
+    "(1)",
+    "@2",
+    "!",
+    "a,b",
+]
 
 
 def test_odd_names_in_an_image_folder_with_markers(place):

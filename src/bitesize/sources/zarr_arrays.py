@@ -95,7 +95,7 @@ def open_zarr(path: str) -> Any:
 
     try:
         if is_url(path):
-            from bitesize.sources.zarr_store import ObjectStore
+            from bitesize.storage.zarr_store import ObjectStore
 
             return zarr.open(ObjectStore(path), mode="r")
         return zarr.open(path, mode="r")
