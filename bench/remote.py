@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import io
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -113,12 +114,16 @@ def litdata(options: dict[str, Any]) -> Load | None:
         from torch.utils.data import DataLoader
     except ImportError:
         return None
-    storage = {
-        "endpoint_url": options["endpoint"], "aws_access_key_id": options["access_key_id"],
-        "aws_secret_access_key": options["secret_access_key"], "region_name": options["region"],
-    }  # fmt: skip
+    os.environ |= {  # read by its workers, whatever they send requests with
+        "AWS_ACCESS_KEY_ID": options["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": options["secret_access_key"],
+        "AWS_ENDPOINT_URL": options["endpoint"],
+        "AWS_REGION": options["region"],
+        "AWS_DEFAULT_REGION": options["region"],
+        "AWS_ALLOW_HTTP": "true",
+    }
     cache = tempfile.mkdtemp(prefix="litdata-")
-    data = StreamingRawDataset(f"s3://{BUCKET}/", cache_dir=cache, storage_options=storage, transform=decoded)
+    data = StreamingRawDataset(f"s3://{BUCKET}/", cache_dir=cache, transform=decoded)
     loader = DataLoader(data, batch_size=BATCH, shuffle=True, num_workers=THREADS, persistent_workers=True)
 
     def load() -> Iterator[int]:
