@@ -32,9 +32,7 @@ class InBucket(Place):
         Options of the storage, beside those of the server.
     """
 
-    def __init__(
-        self, folder: Path, server: S3Server, bucket: str, address: str | None = None, **options: object
-    ) -> None:
+    def __init__(self, folder: Path, server: S3Server, bucket: str, address: str | None = None, **options: object) -> None:
         folder.mkdir(exist_ok=True)
         self.folder, self.root = folder, f"s3://{bucket}"
         self.server, self.bucket = server, bucket
@@ -65,9 +63,7 @@ def batches(source: Source, epochs: int = 2, **settings: object) -> Rows:
     """Return rows and values of all batches of some epochs."""
     with bs.Loader(source, **{"batch_size": 4, "memory": "256 MiB", **settings}) as loader:
         return [
-            (batch.rows.tolist(), {name: np.array(batch[name]) for name in batch})
-            for _ in range(epochs)
-            for batch in loader
+            (batch.rows.tolist(), {name: np.array(batch[name]) for name in batch}) for _ in range(epochs) for batch in loader
         ]
 
 

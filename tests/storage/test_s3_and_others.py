@@ -12,7 +12,7 @@ import bitesize as bs
 from bitesize.storage import stores
 from tests.storage.in_bucket import batches, same
 
-pytestmark = [pytest.mark.remote, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.remote, pytest.mark.timeout(120), pytest.mark.usefixtures("runtime_of_obstore")]
 ROWS = 12
 SERVERS = ["s3", "gcs", "azure", "web", "web without ranges"]
 
@@ -26,7 +26,11 @@ def folder(tmp_path):
         pixels = np.random.default_rng(i).integers(0, 256, (20 + i % 4, 18, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"photo {i}.png")
     np.save(folder / "x.npy", np.random.default_rng(0).random((ROWS, 6, 5), np.float32))
-    columns = {"a": np.arange(ROWS), "b": np.random.default_rng(1).random(ROWS), "y": [f"class {i % 3}" for i in range(ROWS)]}
+    columns = {
+        "a": np.arange(ROWS),
+        "b": np.random.default_rng(1).random(ROWS),
+        "y": [f"class {i % 3}" for i in range(ROWS)],
+    }
     pq.write_table(pa.table(columns), folder / "t.parquet", row_group_size=5)
     return folder
 
@@ -42,7 +46,7 @@ def root(request, folder):
         def put(key, data):
             server.put(where, key, data)
 
-        root = f"{ {'s3': 's3', 'gcs': 'gs', 'azure': 'az'}[name]}://{where}"
+        root = f"{ {'s3': 's3', 'gcs': 'gs', 'azure': 'az'}[name] }://{where}"
     else:
         server = request.getfixturevalue("http_server" if name == "web" else "http_server_without_ranges")
 
@@ -58,7 +62,9 @@ def root(request, folder):
     put("names.csv", "\n".join(["image,label", *(f"{each},{i % 2}" for i, each in enumerate(names))]).encode())
     (folder / "table.csv").write_text("\n".join(["image,label", *(f"{each},{i % 2}" for i, each in enumerate(local))]))
     document = {
-        "images": [{"id": i, "file_name": Path(each).name, "width": 18, "height": 20 + i % 4} for i, each in enumerate(local)],
+        "images": [
+            {"id": i, "file_name": Path(each).name, "width": 18, "height": 20 + i % 4} for i, each in enumerate(local)
+        ],
         "annotations": [{"id": i, "image_id": i, "category_id": 1, "bbox": [1, 2, 5, 6]} for i in range(ROWS)],
         "categories": [{"id": 1, "name": "cat"}],
     }

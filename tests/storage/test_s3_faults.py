@@ -36,7 +36,13 @@ PASSING = [
     faults.expired_token(),
     faults.expired_token(403),
 ]
-FINAL = [faults.other_etag(), faults.precondition_failed(), faults.not_found(), faults.access_denied(), faults.moved("eu-west-1")]
+FINAL = [
+    faults.other_etag(),
+    faults.precondition_failed(),
+    faults.not_found(),
+    faults.access_denied(),
+    faults.moved("eu-west-1"),
+]
 ROWS, SHAPE = 120, (40, 30)
 QUICK = {"timeout": "250ms", "deadline": 3.0}
 
@@ -83,7 +89,7 @@ def test_a_thousand_faults_while_several_loaders_run(place, proxy):
     """Two loaders skip bad rows, and one ends at them; all read ahead, with several threads each."""
     sources = {name: make(place) for name, make in SOURCES.items()}
     proxy.plan = faults.at_random(0.5, PASSING + FINAL, seed=5)
-    right, bad, errors = {name: 0 for name in sources}, [], []
+    right, bad, errors = dict.fromkeys(sources, 0), [], []
 
     def work(name, seed, on_error):
         settings = {"batch_size": 8, "memory": "64 MiB", "threads": 4, "max_bad": 1.0}
@@ -205,9 +211,13 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize("then", ["loader.close()", pytest.param("pass", marks=pytest.mark.slow), pytest.param("raise", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "then", ["loader.close()", pytest.param("pass", marks=pytest.mark.slow), pytest.param("raise", marks=pytest.mark.slow)]
+)
 def test_ctrl_c_ends_a_program_soon_while_the_server_stalls(place, proxy, then):
-    program = PROGRAM.format(options={**place.options, "timeout": "20s", "deadline": 60.0}, root=place.root, rows=ROWS, then=then)
+    program = PROGRAM.format(
+        options={**place.options, "timeout": "20s", "deadline": 60.0}, root=place.root, rows=ROWS, then=then
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
     )

@@ -41,7 +41,12 @@ def source(place):
 
 
 def first_values(loader):
-    return {int(row): float(x[0, 0]) for batch in loader for row, good, x in zip(batch.rows, batch.mask, batch["x"], strict=True) if good}
+    return {
+        int(row): float(x[0, 0])
+        for batch in loader
+        for row, good, x in zip(batch.rows, batch.mask, batch["x"], strict=True)
+        if good
+    }
 
 
 # --- replaced and deleted ----------------------------------------------------------------------------------------------
@@ -113,7 +118,7 @@ def test_one_array_that_was_replaced_is_bad_in_all_rows_and_right_when_it_is_ope
 def _read(pickled, queue):
     source = pickle.loads(pickled)
     with bs.Loader(source, batch_size=4, memory="64 MiB", threads=2, shuffle=False) as loader:
-        queue.put({name: rows for name, rows in [("x", [batch["x"].tobytes() for batch in loader])]})
+        queue.put([batch["x"].tobytes() for batch in loader])
 
 
 def test_a_spawned_process_reads_a_pickled_source_with_its_options(place, source):
@@ -123,7 +128,7 @@ def test_a_spawned_process_reads_a_pickled_source_with_its_options(place, source
     queue = spawn.Queue()
     process = spawn.Process(target=_read, args=(pickle.dumps(source), queue))
     process.start()
-    assert queue.get(timeout=60)["x"] == expected
+    assert queue.get(timeout=60) == expected
     process.join(30)
     queue.close()
     queue.join_thread()
@@ -160,7 +165,28 @@ def test_a_forked_child_gets_an_error_and_does_not_hang(place, source):
 
 # --- names ---------------------------------------------------------------------------------------------------------------
 
-NAMES = ["a b", "50%", "a%20b", "1+1", "#1", "who?", "[x]", "{y}", "a&b=c", "ÄÖ", "日本", "é", "~t", "a'b", "x;y", "$HOME", "(1)", "@2", "!", "a,b"]
+NAMES = [
+    "a b",
+    "50%",
+    "a%20b",
+    "1+1",
+    "#1",
+    "who?",
+    "[x]",
+    "{y}",
+    "a&b=c",
+    "ÄÖ",
+    "日本",
+    "é",
+    "~t",
+    "a'b",
+    "x;y",
+    "$HOME",
+    "(1)",
+    "@2",
+    "!",
+    "a,b",
+]
 
 
 def test_odd_names_in_an_image_folder_with_markers(place):

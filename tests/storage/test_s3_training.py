@@ -4,7 +4,6 @@ import importlib.util
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -36,9 +35,7 @@ def train(root, epochs=3, stop=None, begin=None, **settings):
     """Train softmax regression in NumPy; return weights, and the state of the loader after ``stop`` batches of the last epoch."""
     steps = [bs.RandomResizedCrop(8), bs.Flip(), bs.Normalize("imagenet")]
     weights, state = (np.zeros((8 * 8 * 3, 2)), None) if begin is None else begin
-    with bs.Loader(
-        bs.open(root), batch_size=8, transforms=steps, memory="128 MiB", seed=5, threads=3, **settings
-    ) as loader:
+    with bs.Loader(bs.open(root), batch_size=8, transforms=steps, memory="128 MiB", seed=5, threads=3, **settings) as loader:
         if state is not None:
             loader.load_state_dict(state)
         for epoch in range(loader.epoch, epochs):

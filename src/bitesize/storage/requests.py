@@ -61,8 +61,8 @@ def read_all(pieces: Sequence[Piece]) -> dict[int, Exception]:
         try:
             if piece.into.nbytes and not take(_part(piece), [piece.into]):
                 left.append(i)
-        except Exception as error:  # noqa: BLE001 - of the request, which `_error_of` has returned
-            failed[i] = error
+        except Exception as cause:  # noqa: BLE001 - of the request, which `_error_of` has returned
+            failed[i] = cause
     requests = _requests(pieces, left)
     if not requests:
         return failed
