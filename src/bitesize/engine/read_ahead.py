@@ -189,7 +189,7 @@ class RowsAhead:
     def close(self) -> None:
         """Forget everything."""
         self._place = None
-        self._ahead.drop()
+        self._ahead.close()
         LIMITER.allow(self, 0)
 
     def _look_up(self, epoch: int) -> bool:
