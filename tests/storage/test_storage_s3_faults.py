@@ -192,6 +192,28 @@ def test_a_loader_is_closed_soon_while_the_server_stalls(place, proxy, name):
     assert loader.budget.in_use == 0
 
 
+def test_a_loader_that_is_closed_in_a_storm_repeats_no_request(place, proxy):
+    source = rows_of(place)
+    configure(place.root, {**place.options, "deadline": 60.0})
+    proxy.plan = lambda request: faults.slow_down()
+    loader = bs.Loader(source, batch_size=8, memory="64 MiB", threads=4)
+    loop = threading.Thread(target=lambda: pytest.raises(bs.LoaderClosed, list, loader))
+    loop.start()
+    deadline = time.monotonic() + 20
+    while proxy.counters.faults["slow_down"] < 100 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    loader.close()
+    loop.join(5)
+    assert not loop.is_alive()
+    assert loader.budget.in_use == 0
+    while LIMITER.in_flight:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    sent = proxy.counters.requests
+    time.sleep(1.0)
+    assert proxy.counters.requests == sent
+
+
 PROGRAM = """
 import signal, sys
 import bitesize as bs

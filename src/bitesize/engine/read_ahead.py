@@ -186,6 +186,10 @@ class RowsAhead:
         """Drop what nobody has read of a batch that is complete, such as parts that were read twice or otherwise."""
         self._ahead.drop(self._bodies.pop(place, []))
 
+    def stop(self) -> None:
+        """Repeat no request from now on. From any thread."""
+        self._ahead.closed = True
+
     def close(self) -> None:
         """Forget everything."""
         self._place = None
