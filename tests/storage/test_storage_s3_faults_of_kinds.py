@@ -85,3 +85,17 @@ def test_rows_are_right_or_reported(kind, place, proxy, monkeypatch):
     proxy.plan = None
     there.close()
     same(batches(there, 1, **{"transforms": settings["transforms"]}), batches(local, 1, transforms=settings["transforms"]))
+
+
+def test_labels_that_cannot_be_read_are_a_fault_of_each_row(place, proxy, monkeypatch):
+    kind = next(kind for kind in kinds() if kind.__name__ == "Zarr")
+    local, there, settings = sources(kind, place, monkeypatch)
+    proxy.plan = faults.where(lambda request: "/y/c/" in request.path, faults.access_denied())
+    settings |= {"batch_size": 4, "memory": "256 MiB"}
+    with bs.Loader(there, **settings, shuffle=False, on_error="skip", max_bad=1.0) as loader:
+        assert not any(batch.mask.any() for batch in loader)
+        assert len(loader.bad) == len(local)
+    with bs.Loader(there, **settings) as loader, pytest.raises(bs.NoPermission, match="/y/c/"):
+        list(loader)
+    proxy.plan = None
+    same(batches(there, 1), batches(local, 1))
