@@ -99,7 +99,9 @@ class Dispatcher:
             self._return_slot(batch)
 
     def wake_all(self) -> None:
-        """Wake all threads that wait for work, so that they see ``stopping``."""
+        """Wake all threads that wait for work, so that they see ``stopping``, and repeat no request that they wait for."""
+        if self._ahead is not None:
+            self._ahead.stop()
         self._ring.free.put(None)
         self._started.put(None)
 

@@ -201,10 +201,14 @@ class RowsAhead:
         """Drop what nobody has read of a batch that is complete, such as parts that were read twice or otherwise."""
         self._ahead.drop(self._bodies.pop(place, []))
 
+    def stop(self) -> None:
+        """Repeat no request from now on. From any thread."""
+        self._ahead.closed = True
+
     def close(self) -> None:
         """Forget everything."""
         self._place = None
-        self._ahead.drop()
+        self._ahead.close()
         LIMITER.allow(self, 0)
 
     def _look_up(self, epoch: int) -> bool:

@@ -30,6 +30,7 @@ from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.read_context import ReadContext, RowReader
 from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.thread_scaling import ThreadScaler
+from bitesize.storage.limiter import while_wanted
 
 STALL_SECONDS = 300.0  # without any progress for this time, a loader is not slow, but hangs
 # Native decoding and requests cannot be interrupted. Threads that still run after this time are daemons, and end by themselves.
@@ -233,7 +234,8 @@ class Engine:
 
     def _work(self, number: int, scratch: Scratch) -> None:
         try:
-            self._serve(number, scratch)
+            with while_wanted(lambda: not self._dispatcher.stopping):
+                self._serve(number, scratch)
         except BaseException as error:  # noqa: BLE001 - errors of rows are kept in their batch, so this is a bug, or comes from outside
             self._die(error)
 

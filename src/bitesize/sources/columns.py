@@ -135,7 +135,11 @@ class ColumnSource(Source):
         for name in names:
             if name not in into:
                 continue
-            known = self._whole(name) if name in self._small else self._loaded.get(name)
+            try:
+                known = self._whole(name) if name in self._small else self._loaded.get(name)
+            except BitesizeError as error:  # each row needs it
+                raise_bad(dict.fromkeys(range(len(rows)), error))
+                raise
             if known is not None:
                 into[name][...] = known[rows]
                 continue

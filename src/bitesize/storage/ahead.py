@@ -117,7 +117,7 @@ class ReadAhead:
     """
 
     def __init__(self, limit: int, fetch: Callable[[Sequence[Part], Sequence[Body]], None], most: int = 1 << 30) -> None:
-        self.ring, self._most = Ring(limit), most
+        self.ring, self.closed, self._most = Ring(limit), False, most
         self._fetch = fetch
 
     def place(self, part: Part) -> Body | None:
@@ -148,6 +148,11 @@ class ReadAhead:
                     body.dropped = True
                     if body.arrived.is_set():
                         self.ring.give(body.piece)
+
+    def close(self) -> None:
+        """Forget all bodies, also those that threads wait for: their requests end with the next try."""
+        self.closed = True
+        self.drop()
 
 
 def take(part: Part, into: Sequence[memoryview]) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from bitesize.errors import RequestFailed
+from bitesize.errors import LoaderClosed, RequestFailed
 from bitesize.memory.sizes import format_size
 
 T = TypeVar("T")
@@ -18,6 +20,25 @@ START, LEAST, MOST = 64, 4, 256
 DEADLINE = 60.0  # seconds for all tries of a request
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _ONCE_IN = 1.0  # seconds: answers of requests that were sent before a decrease do not decrease again
+_STEP = 0.25  # seconds after which a pause asks whether the request is still wanted
+Wanted = Callable[[], bool]
+
+_wanted: ContextVar[Wanted] = ContextVar("_wanted", default=lambda: True)
+
+
+@contextmanager
+def while_wanted(wanted: Wanted) -> Iterator[None]:
+    """Send the requests of this thread, and repeat them, only as long as a function returns True: not for a loader that was closed."""
+    token = _wanted.set(wanted)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+def wanted_here() -> Wanted:
+    """Return the function of `while_wanted` in this thread, for other threads that send requests for it."""
+    return _wanted.get()
 
 
 class Passing(Exception):
@@ -115,7 +136,10 @@ class Limiter:
         ------
         RequestFailed
             If the deadline is over; the error names the last answer.
+        LoaderClosed
+            If nobody wants the result any more, see `while_wanted`.
         """
+        wanted = _wanted.get()
         begun = time.monotonic()
         pause = _FIRST_PAUSE
         tries = 0
@@ -125,6 +149,8 @@ class Limiter:
             sent = time.monotonic()
             failed: Passing | None = None
             try:
+                if not wanted():
+                    raise LoaderClosed(f"{what} is not requested: the loader that wanted it is closed, or at another place")
                 value = attempt()
             except Passing as error:
                 failed = error
@@ -145,7 +171,7 @@ class Limiter:
                 raise RequestFailed(
                     f"{what}: {failed} (tried {times} in {now - begun:.1f} s)", failed.status, failed.request_id
                 )
-            time.sleep(wait)
+            _sleep(wait, wanted)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def allow(self, owner: object, requests: int) -> None:
@@ -185,6 +211,12 @@ class Limiter:
                 self.limit = min(MOST, self.limit + 1 / self.limit)
             self.in_flight -= 1
             self._changed.notify()
+
+
+def _sleep(seconds: float, wanted: Wanted) -> None:
+    end = time.monotonic() + seconds
+    while wanted() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _STEP))
 
 
 LIMITER = Limiter()  # of all loaders of this process: servers count requests of a client, not of a loader

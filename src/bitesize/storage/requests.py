@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bitesize.errors import BitesizeError
 from bitesize.storage.ahead import Body, Part, take
-from bitesize.storage.limiter import MOST
+from bitesize.storage.limiter import MOST, Wanted, wanted_here, while_wanted
 from bitesize.storage.remote import RemoteFile
 
 # The most bytes of one request: a slow or broken one is repeated alone.
@@ -61,15 +61,16 @@ def read_all(pieces: Sequence[Piece]) -> dict[int, Exception]:
         try:
             if piece.into.nbytes and not take(_part(piece), [piece.into]):
                 left.append(i)
-        except Exception as refused:  # noqa: BLE001 - of the request, which `_error_of` has returned
-            failed[i] = refused
+        except Exception as cause:  # noqa: BLE001 - of the request, which `_error_of` has returned
+            failed[i] = cause
     requests = _requests(pieces, left)
     if not requests:
         return failed
     done: queue.SimpleQueue[tuple[_Request, Exception | None]] = queue.SimpleQueue()
+    wanted = wanted_here()
     for request in requests[1:]:
-        POOL.submit(lambda request=request: done.put((request, _error_of(request))))  # type: ignore[misc]
-    done.put((requests[0], _error_of(requests[0])))  # one of them by this thread
+        POOL.submit(lambda request=request: done.put((request, _error_of(request, wanted))))  # type: ignore[misc]
+    done.put((requests[0], _error_of(requests[0], wanted)))  # one of them by this thread
     for _ in requests:
         request, error = done.get()
         if error is not None:
@@ -89,8 +90,7 @@ def read_ahead(parts: Sequence[Part], bodies: Sequence[Body]) -> None:
         own = [pieces[i][1] for i in request.pieces]
 
         def work(request: _Request = request, own: list[Body] = own) -> None:
-            dropped = all(body.dropped for body in own)  # while the request waited for a thread
-            error = None if dropped else _error_of(request)
+            error = _error_of(request, lambda: not own[0].owner.closed and not all(body.dropped for body in own))
             for body in own:
                 body.arrive(error)
 
@@ -101,9 +101,10 @@ def _part(piece: Piece) -> Part:
     return Part(piece.file.address, piece.offset, piece.into.nbytes, piece.file.entry.version)
 
 
-def _error_of(request: _Request) -> Exception | None:
+def _error_of(request: _Request, wanted: Wanted) -> Exception | None:
     try:
-        request.file.fetch(request.offset, request.into)
+        with while_wanted(wanted):
+            request.file.fetch(request.offset, request.into)
     except BitesizeError as error:
         return error
     except Exception as error:  # noqa: BLE001 - an error of another library, which must not end a thread of the pool

@@ -76,6 +76,7 @@ def test_a_server_that_answers_few_at_once_lowers_the_requests_in_flight_and_the
     assert limiter.limit > lowered
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_few_per_second_is_asked_no_more_often_than_it_answers(place, proxy, limiter):
     source = source_of(place)
     proxy.most_per_second, proxy.latency = 80, 0.05

@@ -118,7 +118,7 @@ def test_one_array_that_was_replaced_is_bad_in_all_rows_and_right_when_it_is_ope
 def _read(pickled, queue):
     source = pickle.loads(pickled)
     with bs.Loader(source, batch_size=4, memory="64 MiB", threads=2, shuffle=False) as loader:
-        queue.put({"x": [batch["x"].tobytes() for batch in loader]})
+        queue.put([batch["x"].tobytes() for batch in loader])
 
 
 def test_a_spawned_process_reads_a_pickled_source_with_its_options(place, source):
@@ -128,7 +128,7 @@ def test_a_spawned_process_reads_a_pickled_source_with_its_options(place, source
     queue = spawn.Queue()
     process = spawn.Process(target=_read, args=(pickle.dumps(source), queue))
     process.start()
-    assert queue.get(timeout=60)["x"] == expected
+    assert queue.get(timeout=60) == expected
     process.join(30)
     queue.close()
     queue.join_thread()

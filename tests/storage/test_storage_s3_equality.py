@@ -37,7 +37,11 @@ def check(local, there, folder, **settings):
         same(batches(there, **settings, threads=threads, cache=bs.Cache(folder, "64 MiB")), expected)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+# An object for each chunk of each row takes a while.
+SLOW = {"ZarrFolders": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.__name__, marks=SLOW.get(kind.__name__, ())) for kind in KINDS])
 def test_every_kind_of_source(kind, place, monkeypatch, tmp_path):
     if not installed(kind):
         pytest.skip(f"{kind.package} is not installed")

@@ -12,7 +12,7 @@ import bitesize as bs
 from bitesize.storage import stores
 from tests.storage.in_bucket import batches, same
 
-pytestmark = [pytest.mark.remote, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.remote, pytest.mark.timeout(120), pytest.mark.usefixtures("runtime_of_obstore")]
 ROWS = 12
 SERVERS = ["s3", "gcs", "azure", "web", "web without ranges"]
 
