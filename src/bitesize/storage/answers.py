@@ -16,8 +16,9 @@ _REGION = re.compile(r"<Region>([^<]+)</Region>|region[\"' :=]+([a-z]{2}(?:-[a-z
 WHOLE = 200  # status of a request for a range that was answered with everything
 _OTHER_RANGE = re.compile(r"Requested \d+\.\.\d+, got")
 _CAUSE = re.compile(
-    r'"([^"\\n]*(?:refused|reset|closed|timed out|lookup|unreachable|broken pipe|end of file)[^"\\n]*)"', re.IGNORECASE
+    r'"([^"\n]*(?:refused|reset|closed|timed out|lookup|unreachable|broken pipe|end of file)[^"\n]*)"', re.IGNORECASE
 )
+_SERVER = re.compile(r"(https?://)(?:[^/@\s]*@)?([^/?\s]+)")  # without a password
 # Answers after which another try may succeed, and those of them that ask for fewer requests.
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _THROTTLED = {429, 503}
@@ -91,6 +92,10 @@ class Answer:
         said = " ".join(filter(None, (str(self.status or ""), self.code)))
         if not said:
             cause = _CAUSE.search(self.whole)
+            server = _SERVER.search(self.head)
+            if server and "ConnectError" in self.whole:
+                reason = f"{cause[1]}; " if cause else ""
+                return f"no connection to {server[1]}{server[2]} ({reason}check the endpoint and the network)"
             return (self.head.rpartition(" - ")[2] or self.head) + (f" ({cause[1]})" if cause else "")
         request = f", request {self.request_id}" if self.request_id else ""
         message = f" ({one_line(self.message, 120)})" if self.message else ""
@@ -149,6 +154,10 @@ def _translated(error: Exception, address: str, listed: bool, region_of: Callabl
         return Passing(answer.line, answer.status, answer.request_id, answer.status in _THROTTLED)
     if answer.status == 416:
         return FileChanged(f"{address} has become shorter since it was listed ({answer.line})")
+    if "builder error" in answer.head:  # no request was sent
+        return RequestFailed(
+            f"{address}: the request cannot be sent ({answer.line}): check the endpoint and storage_options"
+        )
     if answer.status == 0 and any(word in answer.whole.lower() for word in _CONNECTION):
         return Passing(answer.line)
     if kind == "NotSupportedError" or "partial" in answer.whole.lower():

@@ -18,6 +18,13 @@ _CLIENT = {
     "allow_http", "allow_invalid_certificates", "connect_timeout", "default_headers", "http1_only", "http2_only", "pool_idle_timeout",
     "pool_max_idle_per_host", "proxy_url", "proxy_ca_certificate", "proxy_excludes", "root_certificate", "timeout", "user_agent",
 }  # fmt: skip
+# Other names of settings of S3, as the environment and other libraries have them.
+_NAMES = {
+    "aws_access_key_id": "access_key_id", "aws_secret_access_key": "secret_access_key", "aws_session_token": "session_token",
+    "aws_token": "session_token", "token": "session_token", "aws_region": "region", "aws_endpoint": "endpoint",
+    "aws_endpoint_url": "endpoint", "endpoint_url": "endpoint",
+}  # fmt: skip
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")  # of the environment, as obstore reads them
 _TIMEOUT = timedelta(seconds=20)  # of one try, which asks for 8 MiB at most
 _CONNECT = timedelta(seconds=5)
 _IDLE = timedelta(seconds=2)  # after which a connection is closed: each keeps up to a megabyte
@@ -43,6 +50,8 @@ class Connector:
             raise BadSetting(f"{root}/ names no bucket or host: write {self.scheme}://NAME/...")
         options = {**dict(options.get("client_options", {})), **options}  # as obstore takes them, too
         options.pop("client_options", None)
+        if self.scheme == "s3":
+            options = {_NAMES.get(name.lower(), name): value for name, value in options.items()}
         self._client = {name: value for name, value in options.items() if name in _CLIENT}
         self._config = {name: value for name, value in options.items() if name not in _CLIENT}
         if _is_true(self._config.pop("anonymous", False)):
@@ -50,13 +59,6 @@ class Connector:
         if _is_true(self._config.pop("requester_pays", False)):
             self._config["request_payer"] = True
         self._profile = self._config.pop("profile", None)
-        endpoint = str(
-            self._config.get("endpoint", "") or os.environ.get("AWS_ENDPOINT_URL", "")
-            if self.scheme == "s3"
-            else self._config.get("endpoint", "")
-        )
-        if endpoint.startswith("http://") or self.scheme == "http":
-            self._client.setdefault("allow_http", True)
 
     @property
     def is_web(self) -> bool:
@@ -67,9 +69,7 @@ class Connector:
         """Return the region of a bucket of S3, which the server names also to those who may not read it; empty if it does not."""
         if self.scheme != "s3":
             return ""
-        endpoint = str(self._config.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL") or "https://s3.amazonaws.com")
-        if not endpoint.startswith(("http://", "https://")):
-            return ""
+        endpoint = self._endpoint(self._config)[0] or "https://s3.amazonaws.com"
         request = urllib.request.Request(f"{endpoint.rstrip('/')}/{self.name}", method="HEAD")  # noqa: S310 - checked above
         opener = urllib.request.build_opener(_NoRedirect)
         try:
@@ -90,7 +90,13 @@ class Connector:
         """
         from obstore import store as stores
 
+        config = {**_profile_of(self._profile, self._config), **self._config} if self.scheme == "s3" else self._config
+        endpoint, setting = self._endpoint(config)
+        if endpoint and not endpoint.startswith(("http://", "https://")):
+            raise BadSetting(f"{self.root}: {setting} is no address of a server: it starts with https://, or http://")
         client = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT, "pool_idle_timeout": _IDLE, **self._client}
+        if endpoint.startswith("http://") or self.scheme == "http":
+            client.setdefault("allow_http", True)
         retry = {"max_retries": retries, "retry_timeout": timedelta(seconds=60)}
         try:
             if self.is_web:
@@ -100,18 +106,32 @@ class Connector:
                     )
                 return stores.HTTPStore.from_url(self.root, client_options=client, retry_config=retry)  # type: ignore[arg-type]
             if self.scheme == "s3":
-                config = {**_profile_of(self._profile, self._config), **self._config}
                 config.setdefault(
                     "region", os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
                 )
                 return stores.S3Store(self.name, client_options=client, retry_config=retry, **config)  # type: ignore[arg-type]
             if self.scheme == "gs":
-                return stores.GCSStore(self.name, client_options=client, retry_config=retry, **self._config)  # type: ignore[arg-type]
-            return stores.AzureStore(self.name, client_options=client, retry_config=retry, **self._config)  # type: ignore[arg-type]
+                return stores.GCSStore(self.name, client_options=client, retry_config=retry, **config)  # type: ignore[arg-type]
+            return stores.AzureStore(self.name, client_options=client, retry_config=retry, **config)  # type: ignore[arg-type]
         except BadSetting:
             raise
-        except Exception as error:
-            raise BadSetting(f"{self.root} cannot be opened with these storage_options: {one_line(error, 300)}") from error
+        except Exception as error:  # noqa: BLE001 - its cause would show values
+            raise BadSetting(f"{self.root} cannot be opened with these storage_options: {self._said(error)}") from None
+
+    def _endpoint(self, config: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the address of the server that the settings name, and the setting; empty if none does."""
+        if config.get("endpoint"):
+            return str(config["endpoint"]), "the endpoint of storage_options or the profile"
+        name = next((name for name in _ENDPOINTS if self.scheme == "s3" and os.environ.get(name)), "")
+        return os.environ.get(name, ""), name
+
+    def _said(self, error: Exception) -> str:
+        """Return what obstore says of settings, without their values, which may be secret."""
+        text = one_line(str(error).partition("\n\nDebug source:")[0], 300)
+        values = sorted({str(value) for value in (*self._client.values(), *self._config.values())}, key=len, reverse=True)
+        for value in filter(None, values):
+            text = text.replace(f'"{value}"', "a value")
+        return text
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

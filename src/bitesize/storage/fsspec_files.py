@@ -16,7 +16,7 @@ from bitesize.errors import BadFile, BadSetting, FileChanged, LoaderClosed, Miss
 from bitesize.packages import is_installed, pip_install
 from bitesize.storage.base import Entry, Level
 from bitesize.storage.fsspec_answers import entry_of, translated
-from bitesize.storage.limiter import DEADLINE, LIMITER, Passing
+from bitesize.storage.limiter import DEADLINE, LIMITER, Passing, seconds_of
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class FsspecStorage:
 
     def __init__(self, root: str, options: Mapping[str, Any]) -> None:
         options = dict(options)
-        self._deadline = float(options.pop("deadline", DEADLINE))
+        self._deadline = seconds_of(options.pop("deadline", DEADLINE))
         self.root, self._options, self._process = root, options, os.getpid()
         self._scheme = root.partition("://")[0]
         self._kind = _filesystem_class(self._scheme, root)

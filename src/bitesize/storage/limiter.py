@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -11,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from bitesize.errors import LoaderClosed, RequestFailed
+from bitesize.errors import BadSetting, LoaderClosed, RequestFailed
 from bitesize.memory.sizes import format_size
 
 T = TypeVar("T")
@@ -19,6 +20,7 @@ T = TypeVar("T")
 START, LEAST, MOST = 64, 4, 256
 DEADLINE = 60.0  # seconds for all tries of a request
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_SILENT, _SAID_FOR = 2.0, 60.0  # seconds after which a failing request is reported, and for which one report is enough
 _ONCE_IN = 1.0  # seconds: answers of requests that were sent before a decrease do not decrease again
 _STEP = 0.25  # seconds after which a pause asks whether the request is still wanted
 Wanted = Callable[[], bool]
@@ -41,6 +43,9 @@ def wanted_here() -> Wanted:
     return _wanted.get()
 
 
+_log = logging.getLogger("bitesize")
+
+
 class Passing(Exception):
     """A try failed, and another may succeed. Never leaves this folder.
 
@@ -59,6 +64,17 @@ class Passing(Exception):
     def __init__(self, reason: str, status: int = 0, request_id: str = "", throttled: bool = False) -> None:
         super().__init__(reason)
         self.status, self.request_id, self.throttled = status, request_id, throttled
+
+
+def seconds_of(deadline: object) -> float:
+    """Return a deadline of storage options as a number; raise `BadSetting` if it is none."""
+    try:
+        seconds = float(str(deadline))
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise BadSetting("deadline in storage_options is a number of seconds above 0, such as 60")
+    return seconds
 
 
 @dataclass
@@ -126,6 +142,7 @@ class Limiter:
     counts: RequestCounts = field(default_factory=RequestCounts)
     _allowed: dict[object, int] = field(default_factory=dict)
     _decreased: float = 0.0
+    _said: float = -_SAID_FOR
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _random: random.Random = field(default_factory=random.Random)  # of its own: users set the seed of the shared one
 
@@ -171,6 +188,8 @@ class Limiter:
                 raise RequestFailed(
                     f"{what}: {failed} (tried {times} in {now - begun:.1f} s)", failed.status, failed.request_id
                 )
+            if now - begun > _SILENT and not failed.throttled:
+                self._report(what, failed, deadline)
             _sleep(wait, wanted)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -192,6 +211,15 @@ class Limiter:
         """Return the counts of now."""
         with self._changed:
             return RequestCounts(**vars(self.counts))
+
+    def _report(self, what: str, failed: Passing, deadline: float) -> None:
+        """Log that a request fails and is tried again, so that nobody waits without knowing why."""
+        with self._changed:
+            now = time.monotonic()
+            if now - self._said < _SAID_FOR:
+                return
+            self._said = now
+        _log.warning("%s: %s: trying again, for up to %g s (deadline in storage_options)", what, failed, deadline)
 
     def _enter(self) -> None:
         begun = time.monotonic()

@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from bitesize.errors import BadFile, BadSetting, FileChanged, LoaderClosed, RequestFailed
+from bitesize.errors import BadFile, BadSetting, FileChanged, LoaderClosed, RequestFailed, one_line
 from bitesize.storage.answers import WHOLE, Answer, RefusedNames, raise_for
 from bitesize.storage.base import Entry, Level
 from bitesize.storage.connect import Connector
-from bitesize.storage.limiter import DEADLINE, LIMITER, Passing
+from bitesize.storage.limiter import DEADLINE, LIMITER, Passing, seconds_of
 from bitesize.storage.signed_listing import SignedPage, signed_page
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class ObjectStorage:
 
     def __init__(self, root: str, options: Mapping[str, Any]) -> None:
         options = dict(options)
-        self._deadline = float(options.pop("deadline", DEADLINE))
+        self._deadline = seconds_of(options.pop("deadline", DEADLINE))
         self.root, self._connector = root, Connector(root, options)
         self._store, self._age = self._connector.connect(), 0
         self._whole = False  # whether the server has shown that it does not answer ranges
@@ -287,6 +287,14 @@ class ObjectStorage:
                         raise RequestFailed(f"{address}: {passing}", WHOLE) from None
                     raise
                 raise AssertionError from error
+            except BaseException as error:
+                if (
+                    type(error).__name__ != "PanicException"
+                ):  # of Rust, and no Exception: threads that wait would wait forever
+                    raise
+                raise RequestFailed(
+                    f"{address}: the request cannot be sent ({one_line(error)}): check the endpoint"
+                ) from None
 
         return LIMITER.perform(address, once, nbytes, self._deadline)
 
