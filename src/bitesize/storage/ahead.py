@@ -81,17 +81,20 @@ class Body:
         The bytes.
     """
 
-    __slots__ = ("arrived", "data", "dropped", "good", "owner", "part", "piece")
+    __slots__ = ("arrived", "data", "dropped", "good", "owner", "part", "piece", "waiting")
 
     def __init__(self, owner: ReadAhead, part: Part, data: memoryview, piece: list[int]) -> None:
         self.owner, self.part, self.data, self.piece = owner, part, data, piece
-        self.arrived, self.good, self.dropped = threading.Event(), False, False
+        self.arrived = self.good = self.dropped = False
+        self.waiting = threading.Lock()  # no event, which Ctrl-C could leave locked
+        self.waiting.acquire()
 
     def arrive(self, good: bool) -> None:
         """Wake the thread that waits for the bytes. If they are not good, it requests them again and gets the error of that."""
         with _lock:
             self.good = good
-            self.arrived.set()
+            self.arrived = True
+            self.waiting.release()
             if self.dropped:
                 self.owner.ring.give(self.piece)
 
@@ -114,13 +117,13 @@ class ReadAhead:
     """
 
     def __init__(self, limit: int, fetch: Callable[[Sequence[Part], Sequence[Body]], None], most: int = 1 << 30) -> None:
-        self.ring, self._most = Ring(limit), most
-        self._fetch = fetch
+        self.ring, self.limit, self._most = Ring(limit), limit, most
+        self._fetch, self._closed = fetch, False
 
     def place(self, part: Part) -> Body | None:
         """Return a body for a part, or None if there is no room for it now. Parts must be requested in the order of reading."""
         with _lock:
-            taken = self.ring.take(part.nbytes) if self.ring.count < self._most else None
+            taken = self.ring.take(part.nbytes) if self.ring.count < self._most and not self._closed else None
             if taken is None:
                 return None
             body = Body(self, part, *taken)
@@ -143,8 +146,14 @@ class ReadAhead:
                     if not waiting:
                         del _bodies[body.part]
                     body.dropped = True
-                    if body.arrived.is_set():
+                    if body.arrived:
                         self.ring.give(body.piece)
+
+    def close(self) -> None:
+        """Forget all bodies, and place no others: a thread that a server keeps waiting may come back later."""
+        with _lock:
+            self._closed = True
+        self.drop()
 
 
 def take(part: Part, into: Sequence[memoryview]) -> bool:
@@ -158,11 +167,16 @@ def take(part: Part, into: Sequence[memoryview]) -> bool:
         body = waiting.pop(0)
         if not waiting:
             del _bodies[part]
-    body.arrived.wait()
-    if body.good:
-        data = body.data
-        for buffer in into:
-            buffer[:], data = data[: buffer.nbytes], data[buffer.nbytes :]
-    with _lock:
-        body.owner.ring.give(body.piece)
+    try:
+        body.waiting.acquire()
+        if body.good:
+            data = body.data
+            for buffer in into:
+                buffer[:], data = data[: buffer.nbytes], data[buffer.nbytes :]
+    finally:
+        with _lock:
+            if body.arrived:
+                body.owner.ring.give(body.piece)
+            else:  # Ctrl-C has ended the wait, and the bytes are still on the way
+                body.dropped = True
     return body.good
