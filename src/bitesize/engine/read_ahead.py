@@ -109,11 +109,9 @@ def remote_need(source: Source, *, by_chunk: bool) -> RemoteNeed | None:
 
 def parts_of(source: Source, rows: NDArray[np.int64]) -> list[Part]:
     """Return the parts of objects that reading some rows requests, in the order of the rows; none for data on disk."""
-    first = source.paths(int(rows[0])) if rows.size else ()
-    if first:
-        if not any(map(is_url, first)):
-            return []
-        parts = [_whole(path) for row in rows.tolist() for path in source.paths(row)]
+    paths = [path for row in rows.tolist() for path in source.paths(row)]
+    if paths:
+        parts = map(_whole, paths)
         return [part for part in parts if part is not None and 0 < part.nbytes <= LARGEST]
     field = source.spec[source.primary]
     located = source.locate(rows) if isinstance(field, Field) else None

@@ -35,10 +35,12 @@ def keeps_stored(source: Source, cache: Cache) -> bool:
 
 
 def is_remote(source: Source) -> bool:
-    """Return whether the files of a source are at addresses."""
-    root = root_of(source)
-    paths = root.paths(0) or tuple(path for path, _ in checked_states(root.check_unchanged))
-    return any(map(is_url, paths))
+    """Return whether files of a source are at addresses: of any of the sources that it joins, and of any of a few rows."""
+    if source.derived_from:
+        return any(map(is_remote, source.derived_from))
+    rows = np.unique(np.linspace(0, len(source) - 1, min(_SAMPLED, len(source))).astype(np.int64))
+    paths = [path for row in rows.tolist() for path in source.paths(row)]
+    return any(map(is_url, paths or [path for path, _ in checked_states(source.check_unchanged)]))
 
 
 def plan_stored(source: Source, stages: TransformStages, cache: Cache) -> CachePlan | str:
