@@ -97,7 +97,9 @@ def _versions(paths: Sequence[bytes]) -> NDArray[np.uint64]:
     if any(map(is_url, paths)):  # others may be on the disk, such as masks
         for i, path in enumerate(paths):
             with contextlib.suppress(BitesizeError):  # raised when the row is read
-                sizes[i], times[i] = FileState.of(path)
+                sizes[i], times[i] = (
+                    FileState.of_entry(remote.entry(os.fsdecode(path))) if is_url(path) else FileState.of(path)
+                )
     elif statx is not None and getattr(statx, "LOADED", False):  # not while another thread imports it
         statx.states(*joined(paths), sizes, times)
     else:
