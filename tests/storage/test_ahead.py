@@ -98,3 +98,36 @@ def test_what_is_dropped_while_it_is_on_the_way_returns_its_memory_when_it_arriv
     held[0].arrive()
     assert ahead.place(Part("s3://b/y", 60, 60)) is not None
     ahead.drop()
+
+
+def test_nothing_is_placed_after_the_end():
+    """A thread that a server has kept waiting may come back when its loader is closed."""
+    ahead = ReadAhead(100, lambda parts, bodies: None)
+    part = Part("s3://b/z", 0, 10)
+    ahead.request([ahead.place(part)])
+    ahead.close()
+    assert ahead.place(part) is None
+    assert not take(part, [memoryview(bytearray(10))])
+
+
+def test_a_wait_that_is_interrupted_returns_the_memory_when_the_bytes_arrive():
+    ahead = ReadAhead(100, lambda parts, bodies: None)
+    part = Part("s3://b/interrupted", 0, 60)
+    body = ahead.place(part)
+    body.waiting = InterruptedWait(body.waiting)
+    with pytest.raises(KeyboardInterrupt):
+        take(part, [memoryview(bytearray(60))])
+    assert ahead.place(part) is None  # its bytes may still come
+    body.arrive()
+    assert ahead.place(part) is not None
+    ahead.drop()
+
+
+class InterruptedWait:
+    """A lock whose wait Ctrl-C ends."""
+
+    def __init__(self, lock):
+        self.release = lock.release
+
+    def acquire(self):
+        raise KeyboardInterrupt

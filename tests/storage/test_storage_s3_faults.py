@@ -197,7 +197,12 @@ def test_a_loader_that_is_closed_in_a_storm_repeats_no_request(place, proxy):
     configure(place.root, {**place.options, "deadline": 60.0})
     proxy.plan = lambda request: faults.slow_down()
     loader = bs.Loader(source, batch_size=8, memory="64 MiB", threads=4)
-    loop = threading.Thread(target=lambda: pytest.raises(bs.LoaderClosed, list, loader))
+
+    def read():
+        with pytest.raises(bs.LoaderClosed):
+            list(loader)
+
+    loop = threading.Thread(target=read)
     loop.start()
     deadline = time.monotonic() + 20
     while proxy.counters.faults["slow_down"] < 100 and time.monotonic() < deadline:

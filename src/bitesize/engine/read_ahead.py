@@ -5,6 +5,7 @@ A request takes 20 ms to 200 ms, and a server answers many at the same time. Thr
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ _LEAST = 2  # requests in flight, also in a small budget
 _SHARE = 4
 # Rows that are looked up at once.
 _STEP = 16
+_log = logging.getLogger("bitesize")
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,9 @@ def remote_need(source: Source, *, by_chunk: bool) -> RemoteNeed | None:
 
 def parts_of(source: Source, rows: NDArray[np.int64]) -> list[Part]:
     """Return the parts of objects that reading some rows requests, in the order of the rows; none for data on disk."""
-    first = source.paths(int(rows[0])) if rows.size else ()
-    if first:
-        if not any(map(is_url, first)):
-            return []
-        parts = [_whole(path) for row in rows.tolist() for path in source.paths(row)]
+    paths = [path for row in rows.tolist() for path in source.paths(row)]
+    if paths:
+        parts = map(_whole, paths)
         return [part for part in parts if part is not None and 0 < part.nbytes <= LARGEST]
     field = source.spec[source.primary]
     located = source.locate(rows) if isinstance(field, Field) else None
@@ -159,7 +159,7 @@ class RowsAhead:
     def __init__(self, source: Source, batching: Batching, need: RemoteNeed, caches: Sequence[HasRows] = ()) -> None:
         self._source, self._batching, self._caches = source, batching, caches
         self._ahead, self._in_flight = ReadAhead(need.bodies, read_ahead, _ROUNDS * need.in_flight), need.in_flight
-        self._by_chunk = not need.typical
+        self._by_chunk, self._closed = not need.typical, False
         self._place: Place | None = None
         self._rows: NDArray[np.int64] = np.empty(0, np.int64)
         self._parts: deque[tuple[_Row, Part]] = deque()
@@ -169,6 +169,8 @@ class RowsAhead:
     def start(self, place: Place) -> None:
         """Begin at another place. What was requested for the former one is dropped."""
         self._ahead.drop()
+        if self._closed:
+            return
         LIMITER.allow(self, self._in_flight)
         self._place, self._rows = (None if self._by_chunk else place), np.empty(0, np.int64)
         self._parts.clear()
@@ -185,17 +187,20 @@ class RowsAhead:
         if self._place is None:
             return
         bodies: list[Body] = []
-        while self._parts or self._look_up(place[0]):
-            row, part = self._parts[0]
-            if row > (place, start - _STEP):  # not all of them have been read already
-                body = self._ahead.place(part)
-                if body is None:
-                    break
-                bodies.append(body)
-                self._bodies.setdefault(row.place, []).append(body)
-            self._parts.popleft()
-        if bodies:
-            self._ahead.request(bodies)
+        try:
+            while self._parts or self._look_up(place[0]):
+                row, part = self._parts[0]
+                # Not if all these rows have been read already, nor if there will never be room for the part.
+                if row > (place, start - _STEP) and part.nbytes <= self._ahead.limit:
+                    body = self._ahead.place(part)
+                    if body is None:
+                        break
+                    bodies.append(body)
+                    self._bodies.setdefault(row.place, []).append(body)
+                self._parts.popleft()
+        finally:  # threads wait for what has a place
+            if bodies:
+                self._ahead.request(bodies)
 
     def finished(self, place: Place) -> None:
         """Drop what nobody has read of a batch that is complete, such as parts that were read twice or otherwise."""
@@ -206,29 +211,38 @@ class RowsAhead:
         self._ahead.closed = True
 
     def close(self) -> None:
-        """Forget everything."""
-        self._place = None
+        """Forget everything, and request nothing any more."""
+        self._closed, self._place = True, None
         self._ahead.close()
         LIMITER.allow(self, 0)
 
     def _look_up(self, epoch: int) -> bool:
         """Add the parts of the next rows, of this epoch and the next; return whether there are any."""
         for _ in range(_STEP):  # rows may have no parts, such as those of a cache
-            if not self._rows.size:
-                assert self._place is not None
-                if self._place[0] > epoch + 1:  # it may never be read
-                    return False
-                step = self._batching.step(*self._place)
-                self._row = _Row(self._place, 0)
-                self._place = self._batching.after(*self._place)
-                self._rows = step.rows[: step.real]
+            if not self._rows.size and not self._next_batch(epoch):
+                return False
             rows, self._rows = self._rows[:_STEP], self._rows[_STEP:]
-            needed = rows
-            for cache in self._caches:
-                needed = needed[~cache.found(needed)] if needed.size else needed
-            if needed.size:
-                self._parts += [(self._row, part) for part in parts_of(self._source, needed)]
+            try:
+                self._parts += [(self._row, part) for part in self._parts_of(rows)]
+            except Exception:  # noqa: BLE001 - of a source; raised when the rows are read, where it is an error of these rows
+                _log.debug("rows %s are not requested ahead", rows.tolist(), exc_info=True)
             self._row = _Row(self._row.place, self._row.first + rows.size)
             if self._parts:
                 return True
         return False
+
+    def _next_batch(self, epoch: int) -> bool:
+        """Go on with the rows of the next batch; return False if it may never be read."""
+        place = self._place
+        if place is None or place[0] > epoch + 1:
+            return False
+        self._place = None  # if an error follows, which is raised when the batch is made
+        step = self._batching.step(*place)
+        self._row, self._place, self._rows = _Row(place, 0), self._batching.after(*place), step.rows[: step.real]
+        return True
+
+    def _parts_of(self, rows: NDArray[np.int64]) -> list[Part]:
+        """Return the parts of those rows that no cache has."""
+        for cache in self._caches:
+            rows = rows[~cache.found(rows)] if rows.size else rows
+        return parts_of(self._source, rows) if rows.size else []

@@ -16,7 +16,7 @@ def held_groups(paths: Sequence[bytes]) -> Iterator[range]:
 
     A range has objects of `HELD_NBYTES` at most; a larger object is alone, and is read in parts. Files of the disk are one range.
     """
-    if not paths or not is_url(paths[0]):
+    if not any(map(is_url, paths)):
         yield range(len(paths))
         return
     sizes = [object_size(path) for path in paths]
@@ -26,38 +26,45 @@ def held_groups(paths: Sequence[bytes]) -> Iterator[range]:
         while stop < len(paths) and total + sizes[stop] <= HELD_NBYTES:
             total, stop = total + sizes[stop], stop + 1
         whole = paths[start:stop] if total <= HELD_NBYTES else ()
-        with holding_whole([os.fsdecode(path) for path in whole]):
+        with holding_whole(_objects(whole)):
             yield range(start, stop)
         start = stop
 
 
 def held_starts(paths: Sequence[bytes]) -> Iterator[range]:
     """Yield all files as `held_groups` does, with the first bytes of each object in memory."""
-    if not paths or not is_url(paths[0]):
+    if not any(map(is_url, paths)):
         yield range(len(paths))
         return
     count = HELD_NBYTES // BLOCK
     for start in range(0, len(paths), count):
         some = paths[start : start + count]
-        with holding_whole([os.fsdecode(path) for path in some], BLOCK):
+        with holding_whole(_objects(some), BLOCK):
             yield range(start, start + len(some))
 
 
 def held_ends(paths: Sequence[bytes]) -> Iterator[range]:
     """Yield all files as `held_groups` does, with the last bytes of each object in memory."""
-    if not paths or not is_url(paths[0]):
+    if not any(map(is_url, paths)):
         yield range(len(paths))
         return
     count = HELD_NBYTES // BLOCK
     for start in range(0, len(paths), count):
         some = paths[start : start + count]
-        with holding_whole([os.fsdecode(path) for path in some], BLOCK, at_end=True):
+        with holding_whole(_objects(some), BLOCK, at_end=True):
             yield range(start, start + len(some))
 
 
 def object_size(path: bytes) -> int:
-    """Return the bytes of an object, or 0 if it does not exist."""
+    """Return the bytes of an object; 0 if it does not exist, or is a file of the disk."""
+    if not is_url(path):
+        return 0
     try:
         return entry(os.fsdecode(path)).size
     except BitesizeError:  # raised when it is read
         return 0
+
+
+def _objects(paths: Sequence[bytes]) -> list[str]:
+    """Return the addresses of those files that are not on the disk."""
+    return [os.fsdecode(path) for path in paths if is_url(path)]

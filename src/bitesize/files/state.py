@@ -94,10 +94,12 @@ def _versions(paths: Sequence[bytes]) -> NDArray[np.uint64]:
     """Return `FileState.version` of each file, or 0 if it cannot be read; if compiled code is loaded, in one call without the GIL."""
     sizes, times = np.full(len(paths), -1, np.int64), np.full(len(paths), -1, np.int64)
     statx = sys.modules.get("bitesize.kernels.statx")
-    if paths and is_url(paths[0]):
+    if any(map(is_url, paths)):  # others may be on the disk, such as masks
         for i, path in enumerate(paths):
             with contextlib.suppress(BitesizeError):  # raised when the row is read
-                sizes[i], times[i] = FileState.of_entry(remote.entry(os.fsdecode(path)))
+                sizes[i], times[i] = (
+                    FileState.of_entry(remote.entry(os.fsdecode(path))) if is_url(path) else FileState.of(path)
+                )
     elif statx is not None and getattr(statx, "LOADED", False):  # not while another thread imports it
         statx.states(*joined(paths), sizes, times)
     else:

@@ -21,6 +21,7 @@ from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.protocol import EncodedInto, Into, Located, raise_bad
+from bitesize.sources.row_source import RowSource
 from bitesize.sources.sinks import EncodedSink, new_buffers, portion
 from bitesize.spec import Encoded, Field
 from bitesize.storage.url import is_url
@@ -34,11 +35,13 @@ def keeps_stored(source: Source, cache: Cache) -> bool:
     return cache.kind == "bytes" or (cache.kind == "exact" and cache.max_side is None and is_remote(source))
 
 
-def is_remote(source: Source) -> bool:
-    """Return whether the files of a source are at addresses."""
-    root = root_of(source)
-    paths = root.paths(0) or tuple(path for path, _ in checked_states(root.check_unchanged))
-    return any(map(is_url, paths))
+def is_remote(source: RowSource) -> bool:
+    """Return whether files of a source are at addresses: of any of the sources that it joins, and of any of a few rows."""
+    if source.derived_from:
+        return any(map(is_remote, source.derived_from))
+    rows = np.unique(np.linspace(0, len(source) - 1, min(_SAMPLED, len(source))).astype(np.int64))
+    paths = [path for row in rows.tolist() for path in source.paths(row)]
+    return any(map(is_url, paths or [path for path, _ in checked_states(source.check_unchanged)]))
 
 
 def plan_stored(source: Source, stages: TransformStages, cache: Cache) -> CachePlan | str:

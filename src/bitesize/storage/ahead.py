@@ -83,18 +83,21 @@ class Body:
         Why they could not be read, once they should have arrived.
     """
 
-    __slots__ = ("arrived", "data", "dropped", "error", "owner", "part", "piece")
+    __slots__ = ("again", "arrived", "data", "dropped", "error", "owner", "part", "piece", "waiting")
 
     def __init__(self, owner: ReadAhead, part: Part, data: memoryview, piece: list[int]) -> None:
         self.owner, self.part, self.data, self.piece = owner, part, data, piece
-        self.arrived, self.dropped = threading.Event(), False
+        self.arrived = self.again = self.dropped = False
         self.error: Exception | None = None
+        self.waiting = threading.Lock()  # no event, which Ctrl-C could leave locked
+        self.waiting.acquire()
 
-    def arrive(self, error: Exception | None = None) -> None:
-        """Wake the thread that waits for the bytes, and that raises the error if there is one."""
+    def arrive(self, error: Exception | None = None, *, again: bool = False) -> None:
+        """Wake the thread that waits for the bytes, and that raises the error if there is one; with ``again``, it requests them itself."""
         with _lock:
-            self.error = error
-            self.arrived.set()
+            self.error, self.again = error, again
+            self.arrived = True
+            self.waiting.release()
             if self.dropped:
                 self.owner.ring.give(self.piece)
 
@@ -117,13 +120,13 @@ class ReadAhead:
     """
 
     def __init__(self, limit: int, fetch: Callable[[Sequence[Part], Sequence[Body]], None], most: int = 1 << 30) -> None:
-        self.ring, self.closed, self._most = Ring(limit), False, most
-        self._fetch = fetch
+        self.ring, self.limit, self._most = Ring(limit), limit, most
+        self._fetch, self.closed = fetch, False
 
     def place(self, part: Part) -> Body | None:
         """Return a body for a part, or None if there is no room for it now. Parts must be requested in the order of reading."""
         with _lock:
-            taken = self.ring.take(part.nbytes) if self.ring.count < self._most else None
+            taken = self.ring.take(part.nbytes) if self.ring.count < self._most and not self.closed else None
             if taken is None:
                 return None
             body = Body(self, part, *taken)
@@ -146,12 +149,16 @@ class ReadAhead:
                     if not waiting:
                         del _bodies[body.part]
                     body.dropped = True
-                    if body.arrived.is_set():
+                    if body.arrived:
                         self.ring.give(body.piece)
 
     def close(self) -> None:
-        """Forget all bodies, also those that threads wait for: their requests end with the next try."""
-        self.closed = True
+        """Forget all bodies, and place no others: a thread that a server keeps waiting may come back later.
+
+        Requests for bodies that threads wait for end with the next try.
+        """
+        with _lock:
+            self.closed = True
         self.drop()
 
 
@@ -172,14 +179,18 @@ def take(part: Part, into: Sequence[memoryview]) -> bool:
         body = waiting.pop(0)
         if not waiting:
             del _bodies[part]
-    body.arrived.wait()
-    error = body.error
-    if error is None:
-        data = body.data
-        for buffer in into:
-            buffer[:], data = data[: buffer.nbytes], data[buffer.nbytes :]
-    with _lock:
-        body.owner.ring.give(body.piece)
-    if error is not None:
-        raise error
-    return True
+    try:
+        body.waiting.acquire()
+        if body.error is None and not body.again:
+            data = body.data
+            for buffer in into:
+                buffer[:], data = data[: buffer.nbytes], data[buffer.nbytes :]
+    finally:
+        with _lock:
+            if body.arrived:
+                body.owner.ring.give(body.piece)
+            else:  # Ctrl-C has ended the wait, and the bytes are still on the way
+                body.dropped = True
+    if body.error is not None:
+        raise body.error
+    return not body.again

@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,7 +19,7 @@ from bitesize.memory.sizes import format_size
 T = TypeVar("T")
 
 START, LEAST, MOST = 64, 4, 256
-DEADLINE = 60.0  # seconds for all tries of a request
+DEADLINE = 60.0  # seconds for all tries of a request, and the pauses between them
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _SILENT, _SAID_FOR = 2.0, 60.0  # seconds after which a failing request is reported, and for which one report is enough
 _ONCE_IN = 1.0  # seconds: answers of requests that were sent before a decrease do not decrease again
@@ -130,11 +131,22 @@ class RequestCounts:
         )
 
 
+class _Permit:
+    """Permission to send a request: a lock that its thread waits for, and whether it was given."""
+
+    __slots__ = ("given", "waiting")
+
+    def __init__(self) -> None:
+        self.given, self.waiting = False, threading.Lock()
+        self.waiting.acquire()
+
+
 @dataclass
 class Limiter:
     """Limits the requests in flight: one more after each round of good answers, half of them when a server asks for fewer.
 
-    This is additive increase and multiplicative decrease, as TCP does it (Chiu and Jain, 1989).
+    This is additive increase and multiplicative decrease, as TCP does it (Chiu and Jain, 1989). Requests are sent in the order in which
+    they were asked for: those of rows that are needed first must not wait for later ones.
     """
 
     limit: float = START
@@ -143,7 +155,10 @@ class Limiter:
     _allowed: dict[object, int] = field(default_factory=dict)
     _decreased: float = 0.0
     _said: float = -_SAID_FOR
-    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _lock: threading.Lock = field(
+        default_factory=threading.Lock
+    )  # no condition: Ctrl-C may come between any two of its lines
+    _waiting: deque[_Permit] = field(default_factory=deque)
     _random: random.Random = field(default_factory=random.Random)  # of its own: users set the seed of the shared one
 
     def perform(self, what: str, attempt: Callable[[], T], nbytes: int = 0, deadline: float = DEADLINE) -> T:
@@ -157,24 +172,25 @@ class Limiter:
             If nobody wants the result any more, see `while_wanted`.
         """
         wanted = _wanted.get()
-        begun = time.monotonic()
+        begun = time.monotonic()  # without the time in which others kept this request waiting
         pause = _FIRST_PAUSE
         tries = 0
         while True:
             tries += 1
-            self._enter()
-            sent = time.monotonic()
+            permit = _Permit()
             failed: Passing | None = None
             try:
                 if not wanted():
                     raise LoaderClosed(f"{what} is not requested: the loader that wanted it is closed, or at another place")
+                begun += self._enter(permit)
+                sent = time.monotonic()
                 value = attempt()
             except Passing as error:
                 failed = error
             finally:
-                self._leave(failed is not None and failed.throttled)
+                self._leave(permit, failed is not None and failed.throttled)
             now = time.monotonic()
-            with self._changed:
+            with self._lock:
                 if failed is None:
                     self.counts.requests += 1
                     self.counts.nbytes += nbytes
@@ -198,47 +214,64 @@ class Limiter:
 
         Owners share what all of them may have. Without owners, only servers limit the requests.
         """
-        with self._changed:
+        with self._lock:
             self._allowed.pop(owner, None)
             if requests:
                 self._allowed[owner] = requests
-            self._changed.notify_all()
+            self._admit()
 
     def _most(self) -> int:
         return max(1, min(int(self.limit), sum(self._allowed.values()) or MOST))
 
     def snapshot(self) -> RequestCounts:
         """Return the counts of now."""
-        with self._changed:
+        with self._lock:
             return RequestCounts(**vars(self.counts))
 
     def _report(self, what: str, failed: Passing, deadline: float) -> None:
         """Log that a request fails and is tried again, so that nobody waits without knowing why."""
-        with self._changed:
+        with self._lock:
             now = time.monotonic()
             if now - self._said < _SAID_FOR:
                 return
             self._said = now
         _log.warning("%s: %s: trying again, for up to %g s (deadline in storage_options)", what, failed, deadline)
 
-    def _enter(self) -> None:
+    def _enter(self, permit: _Permit) -> float:
+        """Wait for a permit; return how long, in seconds."""
         begun = time.monotonic()
-        with self._changed:
-            while self.in_flight >= self._most():
-                self._changed.wait()
-            self.in_flight += 1
-            self.counts.most = max(self.counts.most, self.in_flight)
-            self.counts.waited += time.monotonic() - begun
+        with self._lock:
+            self._waiting.append(permit)
+            self._admit()
+        permit.waiting.acquire()
+        waited = time.monotonic() - begun
+        with self._lock:
+            self.counts.waited += waited
+        return waited
 
-    def _leave(self, throttled: bool) -> None:
-        with self._changed:
+    def _admit(self) -> None:
+        """Give permits to those who wait, in their order. Call with the lock."""
+        while self._waiting and self.in_flight < self._most():
+            permit = self._waiting.popleft()
+            permit.given = True
+            self.in_flight += 1
+            permit.waiting.release()
+        self.counts.most = max(self.counts.most, self.in_flight)
+
+    def _leave(self, permit: _Permit, throttled: bool) -> None:
+        """Return a permit, also one that its thread has stopped waiting for."""
+        with self._lock:
+            if not permit.given:
+                if permit in self._waiting:
+                    self._waiting.remove(permit)
+                return
             now = time.monotonic()
             if throttled and now - self._decreased > _ONCE_IN:
                 self.limit, self._decreased = max(LEAST, self.limit / 2), now
             elif not throttled and self.in_flight >= self._most():  # only if the limit is what holds requests back
                 self.limit = min(MOST, self.limit + 1 / self.limit)
             self.in_flight -= 1
-            self._changed.notify()
+            self._admit()
 
 
 def _sleep(seconds: float, wanted: Wanted) -> None:

@@ -18,7 +18,7 @@ from bitesize.storage.ahead import Part, take
 from bitesize.storage.base import Entry
 from bitesize.storage.making import Making, make_list
 from bitesize.storage.object_list import ObjectList
-from bitesize.storage.stores import add_list, listed, storage_of
+from bitesize.storage.stores import add_list, forget_list, listed, storage_of
 from bitesize.storage.url import split_key, split_url
 
 BUFFER = 1 << 20  # bytes that a file of `open` reads at once
@@ -123,7 +123,8 @@ def making(settings: Making) -> Iterator[None]:
 def list_folder(address: str) -> ObjectList:
     """List all objects below a folder, so that all questions about it are answered without requests.
 
-    The list replaces an older one, except within `listing`. Nothing is remembered of a folder without objects.
+    The list replaces an older one, except within `listing`. Nothing is remembered of a folder without objects; older lists in which it
+    has some are forgotten.
 
     Raises
     ------
@@ -139,11 +140,14 @@ def list_folder(address: str) -> ObjectList:
     if known is not None and asked is not None and asked.covers(known.prefix_address):
         return known
     found = make_list(url.root, prefix, _making.get() or Making())
-    if len(found):
+    if not len(found):
+        while (old := listed(found.prefix_address)) is not None and old.is_folder(prefix.removesuffix("/")):
+            forget_list(old)
+    else:
         add_list(found)
         with _lock:
-            for old in [old for old in _entries if old.startswith(found.prefix_address)]:
-                del _entries[old]
+            for known_alone in [name for name in _entries if name.startswith(found.prefix_address)]:
+                del _entries[known_alone]
         if asked is not None:
             asked.lists.append(found)
         if found.made_new:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bitesize.errors import BitesizeError
+from bitesize.errors import BitesizeError, RequestFailed
 from bitesize.storage.ahead import Body, Part, take
 from bitesize.storage.limiter import MOST, Wanted, wanted_here, while_wanted
 from bitesize.storage.remote import RemoteFile
@@ -69,7 +72,7 @@ def read_all(pieces: Sequence[Piece]) -> dict[int, Exception]:
     done: queue.SimpleQueue[tuple[_Request, Exception | None]] = queue.SimpleQueue()
     wanted = wanted_here()
     for request in requests[1:]:
-        POOL.submit(lambda request=request: done.put((request, _error_of(request, wanted))))  # type: ignore[misc]
+        POOL.submit(lambda request=request: done.put((request, _error_in_pool(request, wanted))))  # type: ignore[misc]
     done.put((requests[0], _error_of(requests[0], wanted)))  # one of them by this thread
     for _ in requests:
         request, error = done.get()
@@ -82,15 +85,18 @@ def read_ahead(parts: Sequence[Part], bodies: Sequence[Body]) -> None:
     """Request parts of objects into memory that waits for them; neighbors in one request. Returns at once."""
     pieces = []
     for part, body in zip(parts, bodies, strict=True):
-        try:
-            pieces.append((Piece(RemoteFile(part.address), part.offset, body.data), body))
-        except BitesizeError as error:  # raised when the row is read
-            body.arrive(error)
+        file: RemoteFile | None = None
+        with contextlib.suppress(Exception):  # raised when the row is read
+            file = RemoteFile(part.address)
+        if file is None or file.entry.version != part.version:  # listed again meanwhile: these would be other bytes
+            body.arrive(again=True)
+        else:
+            pieces.append((Piece(file, part.offset, body.data), body))
     for request in _requests([piece for piece, _ in pieces], range(len(pieces))):
         own = [pieces[i][1] for i in request.pieces]
 
         def work(request: _Request = request, own: list[Body] = own) -> None:
-            error = _error_of(request, lambda: not own[0].owner.closed and not all(body.dropped for body in own))
+            error = _error_in_pool(request, lambda: not own[0].owner.closed and not all(body.dropped for body in own))
             for body in own:
                 body.arrive(error)
 
@@ -111,6 +117,14 @@ def _error_of(request: _Request, wanted: Wanted) -> Exception | None:
         error.add_note(f"bitesize: while reading {request.file.address}")
         return error
     return None
+
+
+def _error_in_pool(request: _Request, wanted: Wanted) -> Exception | None:
+    """Be `_error_of` in a thread of the pool, where nothing may be raised: somebody waits for the result."""
+    try:
+        return _error_of(request, wanted)
+    except BaseException as error:  # noqa: BLE001 - such as a panic of compiled code
+        return RequestFailed(f"{request.file.address}: {error!r}")
 
 
 def _requests(pieces: Sequence[Piece], numbers: Sequence[int]) -> list[_Request]:
@@ -146,41 +160,53 @@ class Pool:
 
     def __init__(self, most: int) -> None:
         self._most, self._threads, self._idle = most, 0, 0
-        self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._work: deque[Callable[[], object]] = deque()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()  # an item for each call that idle threads should see
         self._lock = threading.Lock()
 
     def submit(self, work: Callable[[], object]) -> None:
         """Call a function, which raises nothing, in one of the threads; in this thread if the system allows no other."""
         with self._lock:
-            self._work.put(work)
-            if self._idle >= self._work.qsize() or self._threads >= self._most:
+            self._work.append(work)
+            if self._idle:
+                self._wake.put(None)
+            if self._idle >= len(self._work) or self._threads >= self._most:
                 return
             self._threads += 1
         try:
             threading.Thread(target=self._run, name="bitesize-request", daemon=True).start()
-        except RuntimeError:  # a limit on threads or on address space
+        except (RuntimeError, MemoryError):  # a limit on threads or on address space
             with self._lock:
                 self._threads -= 1
-                alone = not self._threads
-            if alone:
-                self._work.get()()
+                alone = self._work.popleft() if not self._threads and self._work else None
+            if alone is not None:
+                alone()
 
     def _run(self) -> None:
+        while (work := self._next()) is not None:
+            try:
+                work()
+            except BaseException:  # the others need this thread
+                logging.getLogger("bitesize").exception("a request has failed")
+            del work  # it refers to buffers
+
+    def _next(self) -> Callable[[], object] | None:
+        """Return what to call next; None if there was nothing for a while, and the thread ends."""
+        woken = True
         while True:
             with self._lock:
+                if self._work:
+                    return self._work.popleft()
+                if not woken:
+                    self._threads -= 1
+                    return None
                 self._idle += 1
             try:
-                work = self._work.get(timeout=_IDLE)
+                self._wake.get(timeout=_IDLE)
             except queue.Empty:
-                work = None
+                woken = False
             with self._lock:
                 self._idle -= 1
-                if work is None and self._work.empty():
-                    self._threads -= 1
-                    return
-            if work is not None:
-                work()
-            del work  # it refers to buffers
 
 
 POOL = Pool(MOST)

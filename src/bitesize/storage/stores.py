@@ -102,6 +102,13 @@ def add_list(found: ObjectList) -> None:
         _lists[found.prefix_address] = found
 
 
+def forget_list(old: ObjectList) -> None:
+    """Use a list no more."""
+    with _lock:
+        if _lists.get(old.prefix_address) is old:
+            del _lists[old.prefix_address]
+
+
 def listed(address: str) -> ObjectList | None:
     """Return the list of objects that an address belongs to, if there is one: the one with the longest prefix."""
     scheme, mark, rest = address.partition("://")
