@@ -250,7 +250,7 @@ class Limiter:
         return waited
 
     def _admit(self) -> None:
-        """Give permits to those who wait, in their order. Call with the lock."""
+        """Admit those who wait, in their order. Call with the lock."""
         while self._waiting and self.in_flight < self._most():
             permit = self._waiting.popleft()
             permit.given = True

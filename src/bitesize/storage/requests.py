@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bitesize.errors import BitesizeError, RequestFailed
+from bitesize.errors import BitesizeError, LoaderClosed, RequestFailed
 from bitesize.storage.ahead import Body, Part, take
 from bitesize.storage.limiter import MOST, Wanted, wanted_here, while_wanted
 from bitesize.storage.remote import RemoteFile
@@ -97,8 +97,9 @@ def read_ahead(parts: Sequence[Part], bodies: Sequence[Body]) -> None:
 
         def work(request: _Request = request, own: list[Body] = own) -> None:
             error = _error_in_pool(request, lambda: not own[0].owner.closed and not all(body.dropped for body in own))
+            closed = isinstance(error, LoaderClosed)  # another loader may wait for the same bytes
             for body in own:
-                body.arrive(error)
+                body.arrive(None if closed else error, again=closed)
 
         POOL.submit(work)
 
