@@ -21,6 +21,7 @@ from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.protocol import EncodedInto, Into, Located, raise_bad
+from bitesize.sources.row_source import RowSource
 from bitesize.sources.sinks import EncodedSink, new_buffers, portion
 from bitesize.spec import Encoded, Field
 from bitesize.storage.url import is_url
@@ -34,7 +35,7 @@ def keeps_stored(source: Source, cache: Cache) -> bool:
     return cache.kind == "bytes" or (cache.kind == "exact" and cache.max_side is None and is_remote(source))
 
 
-def is_remote(source: Source) -> bool:
+def is_remote(source: RowSource) -> bool:
     """Return whether files of a source are at addresses: of any of the sources that it joins, and of any of a few rows."""
     if source.derived_from:
         return any(map(is_remote, source.derived_from))
