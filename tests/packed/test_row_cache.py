@@ -126,6 +126,30 @@ def test_a_forked_process_leaves_the_shards_to_its_parent(tmp_path, monkeypatch)
     again.close()
 
 
+def test_rows_that_cost_a_request_are_always_added(tmp_path, monkeypatch):
+    """Also if there are more threads than shards that are being filled, and a shard is in use."""
+    append = RowCache._append
+
+    def slow(*args):
+        time.sleep(0.002)
+        append(*args)
+
+    monkeypatch.setattr(RowCache, "_append", slow)
+    cache = RowCache(CacheFolder(tmp_path / "cache", 1 << 20, "key", {}), FIELDS, 120, writers=2, always=True)
+
+    def add(first):
+        for row in range(first, 120, 6):
+            cache.add(np.array([row]), versions([row]), values([row]))
+
+    threads = [threading.Thread(target=add, args=(first,)) for first in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    cache.close()
+    assert cache.find(np.arange(120), versions(range(120))).all()
+
+
 def test_another_process_finds_sealed_rows_when_its_epoch_begins(tmp_path):
     rows = np.arange(4)
     reader, writer = opened(tmp_path / "cache"), opened(tmp_path / "cache")

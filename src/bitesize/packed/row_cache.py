@@ -114,6 +114,7 @@ class RowCache:
         self._filling = [_Filling() for _ in range(min(writers, _MOST_WRITERS))]
         self._sealer: ThreadPoolExecutor | None = None
         self._process = os.getpid()
+        self._always = always
         self._rest, self._rest_later = (0.0, 0.0) if always else (_REST, min(_REST, _REST_LATER))
         self._full = False  # whether there was no room for another shard since the epoch began
         if folder.reason:
@@ -222,18 +223,22 @@ class RowCache:
         return wanted
 
     def add(self, rows: NDArray[np.int64], versions: NDArray[np.uint64], values: Mapping[str, Any]) -> None:
-        """Add rows that are `wanted`; does nothing if every shard that is being filled is in use, or the disk is slow."""
+        """Add rows that are `wanted`. Unless rows are always added, nothing is if every shard that is being filled is in use, or the disk is slow."""
         nbytes = _nbytes(values) + len(rows) * 64
         now = time.monotonic()
-        for filling in self._filling:
-            if now >= filling.rests_until and filling.lock.acquire(blocking=False):
-                try:
-                    self._append(filling, rows, versions, values, nbytes)
-                except (BitesizeError, OSError) as error:
-                    self._give_up(filling, error)
-                finally:
-                    filling.lock.release()
+        free = (each for each in self._filling if now >= each.rests_until and each.lock.acquire(blocking=False))
+        filling = next(free, None)
+        if filling is None:
+            if not self._always:
                 return
+            filling = self._filling[int(rows[0]) % len(self._filling)]
+            filling.lock.acquire()
+        try:
+            self._append(filling, rows, versions, values, nbytes)
+        except (BitesizeError, OSError) as error:
+            self._give_up(filling, error)
+        finally:
+            filling.lock.release()
 
     def _append(
         self, filling: _Filling, rows: NDArray[np.int64], versions: NDArray[np.uint64], values: Mapping[str, Any], nbytes: int

@@ -62,7 +62,7 @@ class Storage(Protocol):
     root: str
 
     def list(self, prefix: str) -> Iterator[Sequence[Entry]]:
-        """Yield all objects whose keys start with a prefix, in pages, in any order. A prefix without objects yields none."""
+        """Yield all objects whose keys start with a prefix, in pages, in any order; one may come twice. A prefix without objects yields none."""
         ...
 
     def level(self, prefix: str) -> Level:

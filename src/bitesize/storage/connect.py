@@ -65,6 +65,11 @@ class Connector:
         """Return whether it is a plain web server, without lists."""
         return self.scheme in ("http", "https")
 
+    @property
+    def lists_in_order(self) -> bool:
+        """Return whether listings are in the order of keys, so that one that broke can go on; others begin again. Directory buckets have none."""
+        return self.scheme in ("s3", "gs") and not self.name.endswith("--x-s3")
+
     def region_of_bucket(self) -> str:
         """Return the region of a bucket of S3, which the server names also to those who may not read it; empty if it does not."""
         if self.scheme != "s3":

@@ -76,7 +76,16 @@ class ObjectStorage:
         def page() -> list[Any] | None:
             try:
                 if not stream:  # at the beginning, or after an error: a listing that broke would end too early
-                    stream.append(iter(obstore.list(self._store, folder or None, offset=last or None, chunk_size=1000)))
+                    stream.append(
+                        iter(
+                            obstore.list(
+                                self._store,
+                                folder or None,
+                                offset=(last or None) if self._connector.lists_in_order else None,
+                                chunk_size=1000,
+                            )
+                        )
+                    )
                 return list(next(stream[0]))
             except StopIteration:
                 return None

@@ -141,8 +141,8 @@ def list_folder(address: str) -> ObjectList:
         return known
     found = make_list(url.root, prefix, _making.get() or Making())
     if not len(found):
-        while (old := listed(found.prefix_address)) is not None and old.is_folder(prefix.removesuffix("/")):
-            forget_list(old)
+        while (older := listed(found.prefix_address)) is not None and older.is_folder(prefix.removesuffix("/")):
+            forget_list(older)
     else:
         add_list(found)
         with _lock:
