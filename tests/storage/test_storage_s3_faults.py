@@ -196,7 +196,7 @@ def test_a_loader_that_is_closed_in_a_storm_repeats_no_request(place, proxy):
     source = rows_of(place)
     configure(place.root, {**place.options, "deadline": 60.0})
     proxy.plan = lambda request: faults.slow_down()
-    loader = bs.Loader(source, batch_size=8, memory="64 MiB", threads=4)
+    loader = bs.Loader(source, batch_size=8, memory="64 MiB", threads=4, on_error="skip")
     loop = threading.Thread(target=lambda: pytest.raises(bs.LoaderClosed, list, loader))
     loop.start()
     deadline = time.monotonic() + 20
@@ -206,6 +206,7 @@ def test_a_loader_that_is_closed_in_a_storm_repeats_no_request(place, proxy):
     loop.join(5)
     assert not loop.is_alive()
     assert loader.budget.in_use == 0
+    assert not loader.bad
     while LIMITER.in_flight:
         time.sleep(0.01)
     time.sleep(0.5)

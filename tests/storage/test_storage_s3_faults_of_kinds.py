@@ -27,7 +27,11 @@ FINAL = [faults.other_etag(), faults.precondition_failed(), faults.not_found(), 
 SLOW = {"ZarrFolders": pytest.mark.slow}
 KINDS = pytest.mark.parametrize(
     "kind",
-    [pytest.param(kind, id=kind.__name__, marks=SLOW.get(kind.__name__, ())) for kind in kinds() if kind.__name__ not in IN_MEMORY],
+    [
+        pytest.param(kind, id=kind.__name__, marks=SLOW.get(kind.__name__, ()))
+        for kind in kinds()
+        if kind.__name__ not in IN_MEMORY
+    ],
 )
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from bitesize.errors import LoaderClosed
 from bitesize.memory.mapping import allocate
 
 
@@ -78,14 +79,17 @@ class Body:
         The bytes.
     error : Exception or None
         Why they could not be read, once they should have arrived.
+    version : str
+        Version of the object that they are of.
     """
 
-    __slots__ = ("arrived", "data", "dropped", "error", "owner", "part", "piece")
+    __slots__ = ("arrived", "data", "dropped", "error", "owner", "part", "piece", "version")
 
     def __init__(self, owner: ReadAhead, part: Part, data: memoryview, piece: list[int]) -> None:
         self.owner, self.part, self.data, self.piece = owner, part, data, piece
         self.arrived, self.dropped = threading.Event(), False
         self.error: Exception | None = None
+        self.version = ""
 
     def arrive(self, error: Exception | None = None) -> None:
         """Wake the thread that waits for the bytes, and that raises the error if there is one."""
@@ -152,8 +156,10 @@ class ReadAhead:
         self.drop()
 
 
-def take(part: Part, into: Sequence[memoryview]) -> bool:
+def take(part: Part, into: Sequence[memoryview], version: str = "") -> bool:
     """Move bytes that were requested ahead into consecutive buffers, once they have arrived; return whether there were any.
+
+    Those of another version of the object are dropped: another loader has requested them, before the data was opened again.
 
     Raises
     ------
@@ -170,13 +176,15 @@ def take(part: Part, into: Sequence[memoryview]) -> bool:
         if not waiting:
             del _bodies[part]
     body.arrived.wait()
-    error = body.error
-    if error is None:
+    error, good = body.error, body.version == version
+    if isinstance(error, LoaderClosed):  # the loader that has requested them, which may be another one
+        error, good = None, False
+    if error is None and good:
         data = body.data
         for buffer in into:
             buffer[:], data = data[: buffer.nbytes], data[buffer.nbytes :]
     with _lock:
         body.owner.ring.give(body.piece)
-    if error is not None:
+    if error is not None and good:
         raise error
-    return True
+    return good

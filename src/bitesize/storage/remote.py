@@ -327,7 +327,7 @@ class RemoteFile(io.RawIOBase):
         BadFile
             If the object is too short: no request is made then.
         """
-        if not take(Part(self.address, offset, sum(buffer.nbytes for buffer in into)), into):
+        if not take(Part(self.address, offset, sum(buffer.nbytes for buffer in into)), into, self.entry.version):
             self.fetch(offset, into)
 
     def fetch(self, offset: int, into: Sequence[memoryview]) -> None:

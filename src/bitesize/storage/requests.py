@@ -59,7 +59,7 @@ def read_all(pieces: Sequence[Piece]) -> dict[int, Exception]:
     left = []
     for i, piece in enumerate(pieces):
         try:
-            if piece.into.nbytes and not take(_part(piece), [piece.into]):
+            if piece.into.nbytes and not take(_part(piece), [piece.into], piece.file.entry.version):
                 left.append(i)
         except Exception as cause:  # noqa: BLE001 - of the request, which `_error_of` has returned
             failed[i] = cause
@@ -83,7 +83,9 @@ def read_ahead(parts: Sequence[Part], bodies: Sequence[Body]) -> None:
     pieces = []
     for part, body in zip(parts, bodies, strict=True):
         try:
-            pieces.append((Piece(RemoteFile(part.address), part.offset, body.data), body))
+            file = RemoteFile(part.address)
+            body.version = file.entry.version
+            pieces.append((Piece(file, part.offset, body.data), body))
         except BitesizeError as error:  # raised when the row is read
             body.arrive(error)
     for request in _requests([piece for piece, _ in pieces], range(len(pieces))):
