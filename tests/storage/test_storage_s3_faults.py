@@ -16,7 +16,7 @@ from bitesize.engine.loader import driver_of
 from bitesize.storage.limiter import LIMITER, START
 from bitesize.storage.stores import configure
 from tests.servers import faults
-from tests.storage.in_bucket import InBucket
+from tests.storage.in_bucket import InBucket, run_until_closed
 
 pytestmark = [pytest.mark.remote, pytest.mark.timeout(120)]
 
@@ -197,7 +197,7 @@ def test_a_loader_that_is_closed_in_a_storm_repeats_no_request(place, proxy):
     configure(place.root, {**place.options, "deadline": 60.0})
     proxy.plan = lambda request: faults.slow_down()
     loader = bs.Loader(source, batch_size=8, memory="64 MiB", threads=4, on_error="skip")
-    loop = threading.Thread(target=lambda: pytest.raises(bs.LoaderClosed, list, loader))
+    loop = threading.Thread(target=run_until_closed, args=(loader,))
     loop.start()
     deadline = time.monotonic() + 20
     while proxy.counters.faults["slow_down"] < 100 and time.monotonic() < deadline:

@@ -88,7 +88,7 @@ def test_rows_are_right_or_reported(kind, place, proxy, monkeypatch):
         assert error in (bs.FileChanged, bs.NoPermission), said
     proxy.plan = None
     there.close()
-    same(batches(there, 1, **{"transforms": settings["transforms"]}), batches(local, 1, transforms=settings["transforms"]))
+    same(batches(there, 1, transforms=settings["transforms"]), batches(local, 1, transforms=settings["transforms"]))
 
 
 def test_labels_that_cannot_be_read_are_a_fault_of_each_row(place, proxy, monkeypatch):

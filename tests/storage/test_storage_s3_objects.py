@@ -18,7 +18,7 @@ from bitesize.storage.stores import configure
 from bitesize.testing import read_rows
 from tests.servers import faults, s3
 from tests.servers.proxy import Proxy
-from tests.storage.in_bucket import InBucket, batches, same
+from tests.storage.in_bucket import InBucket, batches, run_until_closed, same
 
 pytestmark = [pytest.mark.remote, pytest.mark.timeout(120)]
 ROWS = 24
@@ -260,12 +260,11 @@ def waiting():
 
 
 def test_a_loader_goes_on_when_another_one_that_has_requested_its_rows_is_closed(place, source):
-    proxy_of = faults.slow_down()
     with Proxy(place.server.address, keys=s3.KEYS) as proxy:
         configure(place.root, {**place.options, **place.server.options(proxy.address)})
         other = bs.Loader(source, **SETTINGS)
-        proxy.plan = lambda request: proxy_of
-        loop = threading.Thread(target=lambda: pytest.raises(bs.LoaderClosed, list, other))
+        proxy.plan = lambda request: faults.slow_down()
+        loop = threading.Thread(target=run_until_closed, args=(other,))
         loop.start()
         while proxy.counters.faults["slow_down"] < 2 * ROWS:
             time.sleep(0.01)
