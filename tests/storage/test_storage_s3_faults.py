@@ -181,7 +181,7 @@ def test_a_loader_is_closed_soon_while_the_server_stalls(place, proxy, name):
     thread.join(5)
     assert not thread.is_alive()
     assert failed
-    assert spent < 2.0 + 0.5
+    assert spent < 2.9  # a request stalls for 3 s
     # The threads end with their requests, and return their memory.
     failed.clear()
     proxy.plan = None
@@ -261,4 +261,21 @@ def test_ctrl_c_ends_a_program_soon_while_the_server_stalls(place, proxy, then):
     assert process.returncode in (1, 130, -signal.SIGINT), errors  # python -c ends with 1 after Ctrl-C
     assert "Fatal" not in errors
 
-    assert spent < 3
+    assert spent < 10  # the server stalls for 20 s
+
+
+ENDING = """
+import bitesize as bs
+source = bs.open([f"{root}/{{i:03}}.npy" for i in range({rows})], storage_options={options!r})
+batches = iter(bs.Loader(source, batch_size=8, memory="64 MiB", threads=4))
+next(batches)
+"""
+
+
+def test_a_program_that_ends_while_requests_are_on_the_way_ends_well(place, proxy):
+    """Their threads must not come back from compiled code while the interpreter goes."""
+    proxy.latency = 0.15
+    program = ENDING.format(options=place.options, root=place.root, rows=ROWS)
+    for _ in range(4):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import random
 import threading
 import time
@@ -20,6 +21,7 @@ START, LEAST, MOST = 64, 4, 256
 DEADLINE = 60.0  # seconds for all tries of a request
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _ONCE_IN = 1.0  # seconds: answers of requests that were sent before a decrease do not decrease again
+_ENDING = 0.5  # seconds for requests in flight when the interpreter ends
 _STEP = 0.25  # seconds after which a pause asks whether the request is still wanted
 Wanted = Callable[[], bool]
 
@@ -126,6 +128,7 @@ class Limiter:
     counts: RequestCounts = field(default_factory=RequestCounts)
     _allowed: dict[object, int] = field(default_factory=dict)
     _decreased: float = 0.0
+    _ended: bool = False
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _random: random.Random = field(default_factory=random.Random)  # of its own: users set the seed of the shared one
 
@@ -149,7 +152,7 @@ class Limiter:
             sent = time.monotonic()
             failed: Passing | None = None
             try:
-                if not wanted():
+                if self._ended or not wanted():
                     raise LoaderClosed(f"{what} is not requested: the loader that wanted it is closed, or at another place")
                 value = attempt()
             except Passing as error:
@@ -184,6 +187,13 @@ class Limiter:
             if requests:
                 self._allowed[owner] = requests
             self._changed.notify_all()
+
+    def end(self) -> None:
+        """Send no more requests, and wait a short time for those in flight: the interpreter must not end beneath threads in compiled code."""
+        self._ended = True
+        deadline = time.monotonic() + _ENDING
+        while self.in_flight and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _most(self) -> int:
         return max(1, min(int(self.limit), sum(self._allowed.values()) or MOST))
@@ -220,3 +230,4 @@ def _sleep(seconds: float, wanted: Wanted) -> None:
 
 
 LIMITER = Limiter()  # of all loaders of this process: servers count requests of a client, not of a loader
+atexit.register(LIMITER.end)
