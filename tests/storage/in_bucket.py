@@ -6,6 +6,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import bitesize as bs
 from bitesize.sources.base import Source
@@ -78,3 +79,9 @@ def same(ours: Rows, others: Rows) -> None:
             assert value.tobytes() == their_values[name].tobytes() or value.dtype.kind == "O", name
             if value.dtype.kind == "O":
                 assert value.tolist() == their_values[name].tolist(), name
+
+
+def run_until_closed(loader: bs.Loader) -> None:
+    """Loop over a loader that another thread closes."""
+    with pytest.raises(bs.LoaderClosed):
+        list(loader)

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import pickle
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,9 +13,12 @@ from PIL import Image
 
 import bitesize as bs
 from bitesize.packed import row_cache
+from bitesize.storage import ahead
+from bitesize.storage.stores import configure
 from bitesize.testing import read_rows
-from tests.servers import faults
-from tests.storage.in_bucket import InBucket, batches, same
+from tests.servers import faults, s3
+from tests.servers.proxy import Proxy
+from tests.storage.in_bucket import InBucket, batches, run_until_closed, same
 
 pytestmark = [pytest.mark.remote, pytest.mark.timeout(120)]
 ROWS = 24
@@ -234,3 +239,45 @@ def test_keys_that_cannot_be_requested_are_left_out_and_counted(place, proxy, ke
     source = bs.open(f"{place.root}/photos", storage_options=options)
     assert len(source) == 1
     assert any("cannot be requested" in str(choice) for choice in source.choices), source.choices
+
+
+def test_bytes_that_a_loader_has_requested_ahead_are_not_given_to_data_that_was_opened_later(place, source):
+    with bs.Loader(source, **SETTINGS) as loader:
+        batches_of_old = iter(loader)
+        next(batches_of_old)  # the others are requested
+        deadline = time.monotonic() + 20
+        while not any(body.part.address.endswith("22.npy") and body.arrived.is_set() for body in waiting()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        write(place, 22, -22)
+        new = bs.open(place.root)
+        assert np.frombuffer(read_rows(new, [22])["x"][0], np.float32)[0] == -22.0
+
+
+def waiting():
+    return [body for bodies in list(ahead._bodies.values()) for body in bodies]
+
+
+def test_a_loader_goes_on_when_another_one_that_has_requested_its_rows_is_closed(place, source):
+    with Proxy(place.server.address, keys=s3.KEYS) as proxy:
+        configure(place.root, {**place.options, **place.server.options(proxy.address)})
+        other = bs.Loader(source, **SETTINGS)
+        proxy.plan = lambda request: faults.slow_down()
+        loop = threading.Thread(target=run_until_closed, args=(other,))
+        loop.start()
+        while proxy.counters.faults["slow_down"] < 2 * ROWS:
+            time.sleep(0.01)
+        got = []
+
+        def read():
+            got.append(read_rows(source, range(ROWS)))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        time.sleep(0.3)  # it waits for what the loader has requested
+        other.close()
+        proxy.plan = None
+        loop.join(20)
+        reader.join(20)
+        assert got
+        assert [np.frombuffer(x, np.float32)[0] for x in got[0]["x"]] == [*range(ROWS)]

@@ -9,7 +9,7 @@ import numpy as np
 from bitesize.engine.bad_rows import BadRowPolicy
 from bitesize.engine.batching import Batching, BatchRows
 from bitesize.engine.stream import Bite, PendingBatch
-from bitesize.errors import BitesizeError
+from bitesize.errors import BitesizeError, LoaderClosed
 from bitesize.order.keyed_random import Key, uniform
 from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.read_context import ReadContext
@@ -86,6 +86,8 @@ class Filler:
         key = self._key(step, bite.start)
         failed = self._pipeline.fill(rows, batch.random_numbers[bite.start : bite.start + real], key, some, context)
         for i, error in failed.items():
+            if isinstance(error, LoaderClosed):  # the row is not bad: nobody waits for it any more
+                raise error
             self._handle_bad(batch, bite.start + i, error, context)
         self._pipeline.mix(some, batch.mask[bite.start : bite.start + real], key)
 

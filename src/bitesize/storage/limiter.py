@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import random
 import threading
@@ -23,6 +24,7 @@ DEADLINE = 60.0  # seconds for all tries of a request, and the pauses between th
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _SILENT, _SAID_FOR = 2.0, 60.0  # seconds after which a failing request is reported, and for which one report is enough
 _ONCE_IN = 1.0  # seconds: answers of requests that were sent before a decrease do not decrease again
+_ENDING = 0.5  # seconds for requests in flight when the interpreter ends
 _STEP = 0.25  # seconds after which a pause asks whether the request is still wanted
 Wanted = Callable[[], bool]
 
@@ -155,6 +157,7 @@ class Limiter:
     _allowed: dict[object, int] = field(default_factory=dict)
     _decreased: float = 0.0
     _said: float = -_SAID_FOR
+    _ended: bool = False
     _lock: threading.Lock = field(
         default_factory=threading.Lock
     )  # no condition: Ctrl-C may come between any two of its lines
@@ -180,7 +183,7 @@ class Limiter:
             permit = _Permit()
             failed: Passing | None = None
             try:
-                if not wanted():
+                if self._ended or not wanted():
                     raise LoaderClosed(f"{what} is not requested: the loader that wanted it is closed, or at another place")
                 begun += self._enter(permit)
                 sent = time.monotonic()
@@ -219,6 +222,13 @@ class Limiter:
             if requests:
                 self._allowed[owner] = requests
             self._admit()
+
+    def end(self) -> None:
+        """Send no more requests, and wait a short time for those in flight: the interpreter must not end beneath threads in compiled code."""
+        self._ended = True
+        deadline = time.monotonic() + _ENDING
+        while self.in_flight and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _most(self) -> int:
         return max(1, min(int(self.limit), sum(self._allowed.values()) or MOST))
@@ -281,3 +291,4 @@ def _sleep(seconds: float, wanted: Wanted) -> None:
 
 
 LIMITER = Limiter()  # of all loaders of this process: servers count requests of a client, not of a loader
+atexit.register(LIMITER.end)
