@@ -246,7 +246,7 @@ def test_bytes_that_a_loader_has_requested_ahead_are_not_given_to_data_that_was_
         batches_of_old = iter(loader)
         next(batches_of_old)  # the others are requested
         deadline = time.monotonic() + 20
-        while not any(body.part.address.endswith("22.npy") and body.arrived.is_set() for body in waiting()):
+        while not any(body.part.address.endswith("22.npy") and body.arrived for body in waiting()):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         write(place, 22, -22)

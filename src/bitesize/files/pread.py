@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BadRows, BitesizeError, FileChanged, NoPermission, NotFound
 from bitesize.files.names import show
 from bitesize.storage.blocks import BlockFile, opened
-from bitesize.storage.remote import RemoteFile
+from bitesize.storage.remote_file import RemoteFile
 from bitesize.storage.requests import Piece, read_all
 from bitesize.storage.url import is_url
 

@@ -18,7 +18,7 @@ from bitesize.files.names import show
 from bitesize.files.pread import Handle, explain, joined, open_object
 from bitesize.storage import remote
 from bitesize.storage.base import Entry
-from bitesize.storage.remote import RemoteFile
+from bitesize.storage.remote_file import RemoteFile
 from bitesize.storage.url import is_url
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: neighboring sizes get distant numbers

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from bitesize.errors import BadFile, BitesizeError, RequestFailed
-from bitesize.storage.remote import RemoteFile
+from bitesize.storage.remote_file import RemoteFile
 from bitesize.storage.requests import LARGEST, Piece, read_all
 
 # Bytes of a block, and blocks of a file that are kept.

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from bitesize.errors import BadFile, BadSetting, FileChanged, LoaderClosed, RequestFailed, one_line
 from bitesize.storage.answers import WHOLE, Answer, RefusedNames, raise_for
 from bitesize.storage.base import Entry, Level
+from bitesize.storage.bodies import PART, after, copied, first_of, in_parts
 from bitesize.storage.connect import Connector
 from bitesize.storage.limiter import DEADLINE, LIMITER, Passing, seconds_of
 from bitesize.storage.signed_listing import SignedPage, signed_page
@@ -22,7 +23,6 @@ T = TypeVar("T")
 SCHEMES = ("s3", "gs", "az", "https", "http")
 # Bytes that obstore collects before it hands them over: they are copied from there into our memory.
 _CHUNK = 64 << 10
-_PART = 8 << 20  # of an upload in several parts
 _MODIFIED = "modified "  # begins versions of servers without ETags
 _log = logging.getLogger("bitesize")
 
@@ -187,7 +187,7 @@ class ObjectStorage:
                 raise BadFile(f"{address} ends after {stop:,} bytes; {offset + want:,} are needed")
             if (start, stop) != (offset, offset + want):
                 raise Passing(f"the server has sent bytes {start:,} to {stop:,}, not those that were asked for", 206)
-            done = _copy(result.stream(min_chunk_size=_CHUNK), into)
+            done = copied(result.stream(min_chunk_size=_CHUNK), into)
             if done != want:
                 raise Passing(f"the body has {done:,} bytes; {want:,} were asked for")
 
@@ -214,8 +214,8 @@ class ObjectStorage:
         size, want = result.meta["size"], sum(buffer.nbytes for buffer in into)
         if offset + want > size:
             raise BadFile(f"{address} ends after {size:,} bytes; {offset + want:,} are needed")
-        chunks = _after(result.stream(min_chunk_size=_CHUNK), offset)
-        done = _copy(_first(chunks, want), into)
+        chunks = after(result.stream(min_chunk_size=_CHUNK), offset)
+        done = copied(first_of(chunks, want), into)
         if done != want:
             raise Passing(f"the body has {offset + done:,} bytes; {size:,} were announced")
 
@@ -231,20 +231,20 @@ class ObjectStorage:
 
         self._refuse_web("written")
         path = self._path(key)
-        parts = _parts(pieces)
+        parts = in_parts(pieces)
         first = next(parts, b"")
         second = next(parts, None)
         if second is None:
             self._ask(lambda: obstore.put(self._store, path, first, use_multipart=False), f"{self.root}/{key}", listed=False)
         else:
 
-            def all_parts() -> Iterator[bytes]:
+            def allin_parts() -> Iterator[bytes]:
                 yield first
                 yield second
                 yield from parts
 
             try:  # the pieces exist once, so there is no second try: the parts themselves are repeated by obstore
-                obstore.put(self._connector.connect(retries=10), path, all_parts(), chunk_size=_PART)
+                obstore.put(self._connector.connect(retries=10), path, allin_parts(), chunk_size=PART)
             except Exception as error:
                 if not _of_obstore(error):
                     raise
@@ -338,37 +338,6 @@ class ObjectStorage:
             )
 
 
-def _copy(chunks: Iterable[Any], into: Sequence[memoryview]) -> int:
-    """Copy chunks into consecutive buffers; return the number of bytes that came, which may be too large or too small."""
-    buffers = iter(into)
-    room = next(buffers)
-    done = 0
-    for chunk in chunks:
-        view = memoryview(chunk)
-        while view.nbytes:
-            while not room.nbytes:
-                following = next(buffers, None)
-                if following is None:
-                    return done + view.nbytes
-                room = following
-            count = min(room.nbytes, view.nbytes)
-            room[:count] = view[:count]
-            room, view, done = room[count:], view[count:], done + count
-    return done
-
-
-def _parts(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """Yield pieces again, in parts of at least `_PART` bytes but for the last."""
-    part = bytearray()
-    for piece in pieces:
-        part += piece
-        while len(part) >= _PART:
-            yield bytes(part[:_PART])
-            del part[:_PART]
-    if part:
-        yield bytes(part)
-
-
 def _entry(found: Any) -> Entry:
     time: datetime | None = found["last_modified"]
     nanoseconds = int(time.timestamp()) * 1_000_000_000 + time.microsecond * 1000 if time is not None else 0
@@ -381,23 +350,6 @@ def _version(meta: Any) -> str:
         return str(meta["e_tag"]).strip('"')  # listings of Azure have no quotes, and answers do
     time: datetime | None = meta["last_modified"]
     return f"{_MODIFIED}{time.isoformat()}" if time is not None else ""
-
-
-def _after(chunks: Iterable[Any], skip: int) -> Iterator[memoryview]:
-    """Yield chunks without their first ``skip`` bytes."""
-    for chunk in chunks:
-        view = memoryview(chunk)
-        yield view[min(skip, view.nbytes) :]
-        skip -= min(skip, view.nbytes)
-
-
-def _first(chunks: Iterable[memoryview], most: int) -> Iterator[memoryview]:
-    """Yield chunks until they have ``most`` bytes."""
-    for chunk in chunks:
-        if most <= 0:
-            return
-        yield chunk[:most]
-        most -= min(most, chunk.nbytes)
 
 
 def _of_obstore(error: BaseException) -> bool:

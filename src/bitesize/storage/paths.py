@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Any, AnyStr, BinaryIO, TextIO, TypeVar
 
-from bitesize.storage import remote
+from bitesize.storage import remote, remote_file
 from bitesize.storage.blocks import opened
 from bitesize.storage.url import is_url, parts_of, split_key, split_url
 
@@ -213,7 +213,7 @@ def open(path: AnyPath) -> BinaryIO:  # noqa: A001 - reads as paths.open
     """
     path = os.fspath(path)
     if is_url(path):
-        return io.BufferedReader(opened(_text(path)), remote.BUFFER)
+        return io.BufferedReader(opened(_text(path)), remote_file.BUFFER)
     return builtins.open(path, "rb")
 
 
@@ -239,7 +239,7 @@ def read_bytes(path: AnyPath) -> bytes:
     """Return the content of a small file."""
     path = os.fspath(path)
     if is_url(path):
-        return remote.read_bytes(_text(path))
+        return remote_file.read_bytes(_text(path))
     with builtins.open(path, "rb") as file:
         return file.read()
 

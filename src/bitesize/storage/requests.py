@@ -13,7 +13,7 @@ from typing import NamedTuple
 from bitesize.errors import BitesizeError, LoaderClosed, RequestFailed
 from bitesize.storage.ahead import Body, Part, take
 from bitesize.storage.limiter import MOST, Wanted, wanted_here, while_wanted
-from bitesize.storage.remote import RemoteFile
+from bitesize.storage.remote_file import RemoteFile
 
 # The most bytes of one request: a slow or broken one is repeated alone.
 LARGEST = 8 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from bitesize.storage.remote import RemoteFile
+from bitesize.storage.remote_file import RemoteFile
 from bitesize.storage.requests import LARGEST, Piece, read_all
 
 _LEAST = 64 << 10

@@ -11,7 +11,7 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from bitesize.errors import FileChanged, NotFound
 from bitesize.storage import paths
 from bitesize.storage.blocks import held_files
-from bitesize.storage.remote import RemoteFile
+from bitesize.storage.remote_file import RemoteFile
 
 
 class ObjectStore(Store):  # type: ignore[misc]  # zarr is not typed here
