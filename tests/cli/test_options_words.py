@@ -53,3 +53,11 @@ def test_data_without_labels_are_refused_in_words_of_python_and_of_the_command_l
     with pytest.raises(bs.BadSetting, match=f"^{said}$") as caught:
         with_classes(bs.open(np.zeros((4, 8, 8, 3))), None, named(np.zeros(3)))
     assert in_options(str(caught.value)).endswith("or by --labels NAME")
+
+
+def test_options_of_storages_are_named_as_on_the_command_line():
+    said = in_options("no permission for s3://bucket/x (403): check the credentials, or anonymous=True in storage_options")
+    assert said.endswith("check the credentials, or --storage-option anonymous=true")
+    said = in_options("in another region, eu-west-1 (301): set storage_options={'region': 'eu-west-1'}, or AWS_REGION")
+    assert said.endswith("set --storage-option region=eu-west-1, or AWS_REGION")
+    assert "up to 60 s (--storage-option deadline=...)" in in_options("up to 60 s (deadline in storage_options)")

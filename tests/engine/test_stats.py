@@ -9,6 +9,7 @@ from tests.conftest import noise, write_jpeg
 import bitesize as bs
 from bitesize.engine.stats import Stats
 from bitesize.pipeline.clock import Clock
+from bitesize.storage.limiter import LIMITER
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,16 @@ def test_what_the_threads_did_most_is_named_with_what_would_help(spent, threads,
             setattr(clock, name, seconds)
     stats.count(rows=100, waited=10.0)  # all of the consumer's time
     assert expected in stats.verdict()
+
+
+def test_decoding_objects_of_a_server_needs_a_cache_of_pixels(monkeypatch):
+    clock, stats = Clock(), Stats()
+    stats.watch([clock], processors=1)
+    clock.decode, clock.busy, clock.cpu = 9.0, 10.0, 10.0
+    stats.count(rows=100, waited=10.0)
+    assert 'cache="auto" keeps decoded images' in stats.verdict()
+    monkeypatch.setattr(LIMITER.counts, "requests", LIMITER.counts.requests + 100)
+    assert 'cache="auto" with kind="pixels" of the cache keeps resized images' in stats.verdict()
 
 
 def test_decoding_large_images_bounds_the_run(large):

@@ -201,6 +201,15 @@ def test_a_table_on_disk_names_addresses(tmp_path):
     assert storage.options == {"region": "x"}
 
 
+def test_a_table_of_addresses_in_a_bucket_is_opened_without_a_list():
+    lines = [f"{TOP}/deep/{i}.jpg,{'ab'[i % 2]}" for i in range(30)]
+    table = "\n".join(["path,label", *lines]).encode()
+    storage = memory_storage({"t.csv": table, **{f"deep/{i}.jpg": JPEG for i in range(30)}})
+    source = bs.open(f"{TOP}/t.csv")
+    assert names_of(source) == [line.rpartition(",")[0] for line in lines]
+    assert storage.requests["list"] == 0
+
+
 def test_paths_in_a_table_are_relative_to_its_folder():
     storage = memory_storage(
         {"data/t.csv": b"path,label\nimages/1.jpg,a\nimages/2.jpg,b\n", "data/images/1.jpg": JPEG, "data/images/2.jpg": JPEG}

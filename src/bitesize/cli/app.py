@@ -106,14 +106,14 @@ def main() -> None:
 
 def _report(error: Exception) -> int:
     """Print a `BitesizeError` as one line; other errors are bugs and keep their traceback."""
-    from bitesize.errors import BitesizeError, DoesNotFit, TooManyBadRows
+    from bitesize.errors import BitesizeError, DoesNotFit, NoPermission, RequestFailed, TooManyBadRows
 
     if not isinstance(error, BitesizeError) or os.environ.get("BITESIZE_DEBUG"):
         raise error
     errors.print(f"[bold red]error:[/] {plain(_in_options(error))}", highlight=False, soft_wrap=True)
     if isinstance(error, TooManyBadRows):
         errors.print("bitesize check DATA lists all of them; a larger --max-bad allows more.", highlight=False)
-    elif error.row is not None and not isinstance(error, DoesNotFit):
+    elif error.row is not None and not isinstance(error, DoesNotFit | NoPermission | RequestFailed):  # no fault of a file
         errors.print(
             "bitesize check DATA lists all files that cannot be read (--move-bad DIR moves damaged files away); --on-error skip continues "
             "without them.",

@@ -93,6 +93,9 @@ def in_options(text: str) -> str:
         ", with other values; fast_decode=False, too", ""
     )
     text = text.replace('kind="pixels" of the cache', "--cache-kind pixels").replace('cache="auto"', "--cache auto")
+    text = text.replace("anonymous=True in storage_options", "--storage-option anonymous=true")
+    text = re.sub(r"set storage_options=\{'region': '([\w.-]+)'\}", r"set --storage-option region=\1", text)
+    text = re.sub(r"\((\w+) in storage_options\)", r"(--storage-option \1=...)", text)
     text = re.sub(r"\bthreads=(\d+) would", r"--threads \1 would", text)
     for name in ("orient", "file_is_row"):
         text = text.replace(f"{name}=False", f"--no-{name.replace('_', '-')}").replace(f"{name}=True", _OPTIONS[name])

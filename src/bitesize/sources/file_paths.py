@@ -65,6 +65,8 @@ def find_files(files: Sequence[str], roots: Sequence[str], table: str) -> Existi
         If several files match.
     """
     paths.know_files(filter(is_url, files))
+    if all(map(is_url, files)) and all(map(paths.isfile, files)):  # without a list of all that lies beside the table
+        return ExistingFiles(names_of(files), ())
     finder = Finder(roots, table)
     existing, missing = [], []
     for name in files:

@@ -334,7 +334,12 @@ class ObjectStorage:
     def _refuse_web(self, done: str) -> None:
         if self._connector.is_web:
             raise BadSetting(
-                f"{self.root} is a web server, which cannot be {done}: name the files, or a table of their addresses"
+                f"{self.root} is a web server, which cannot be {done}: "
+                + (
+                    "name the files, or a table of their whole addresses"
+                    if done == "listed"
+                    else "write to a folder or a bucket"
+                )
             )
 
 
