@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bitesize.errors import BitesizeError, RequestFailed
 from bitesize.storage.ahead import Body, Part, take
-from bitesize.storage.limiter import MOST
+from bitesize.storage.limiter import MOST, before_need
 from bitesize.storage.remote import RemoteFile
 
 # The most bytes of one request: a slow or broken one is repeated alone.
@@ -89,7 +89,8 @@ def read_ahead(parts: Sequence[Part], bodies: Sequence[Body]) -> None:
         own = [pieces[i][1] for i in request.pieces]
 
         def work(request: _Request = request, own: list[Body] = own) -> None:
-            good = _error_in_pool(request) is None
+            with before_need(lambda: all(body.dropped for body in own)):
+                good = _error_in_pool(request) is None
             for body in own:
                 body.arrive(good=good)
 
