@@ -10,10 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-<<<<<<< HEAD
 from contextvars import ContextVar
-=======
->>>>>>> bc1ba1972d425592655dd7bfd36886c0f16dcd0d
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -136,19 +133,6 @@ class RequestCounts:
         )
 
 
-_thread = threading.local()
-
-
-@contextmanager
-def before_need(given_up: Callable[[], bool]) -> Iterator[None]:
-    """Let requests of this thread take turns with those that are needed now; they are not sent once ``given_up`` returns True."""
-    _thread.given_up = given_up
-    try:
-        yield
-    finally:
-        _thread.given_up = None
-
-
 class _Permit:
     """Permission to send a request: a lock that its thread waits for, and whether it was given."""
 
@@ -172,17 +156,12 @@ class Limiter:
     counts: RequestCounts = field(default_factory=RequestCounts)
     _allowed: dict[object, int] = field(default_factory=dict)
     _decreased: float = 0.0
-<<<<<<< HEAD
     _said: float = -_SAID_FOR
     _ended: bool = False
-=======
-    _turn: bool = False  # whether the last permit was for what is needed now
->>>>>>> bc1ba1972d425592655dd7bfd36886c0f16dcd0d
     _lock: threading.Lock = field(
         default_factory=threading.Lock
     )  # no condition: Ctrl-C may come between any two of its lines
     _waiting: deque[_Permit] = field(default_factory=deque)
-    _later: deque[_Permit] = field(default_factory=deque)  # of requests that are made before they are needed
     _random: random.Random = field(default_factory=random.Random)  # of its own: users set the seed of the shared one
 
     def perform(self, what: str, attempt: Callable[[], T], nbytes: int = 0, deadline: float = DEADLINE) -> T:
@@ -199,21 +178,14 @@ class Limiter:
         begun = time.monotonic()  # without the time in which others kept this request waiting
         pause = _FIRST_PAUSE
         tries = 0
-        given_up: Callable[[], bool] | None = getattr(_thread, "given_up", None)
         while True:
             tries += 1
             permit = _Permit()
             failed: Passing | None = None
             try:
-<<<<<<< HEAD
                 if self._ended or not wanted():
                     raise LoaderClosed(f"{what} is not requested: the loader that wanted it is closed, or at another place")
                 begun += self._enter(permit)
-=======
-                begun += self._enter(permit, self._waiting if given_up is None else self._later)
-                if given_up is not None and given_up():
-                    raise RequestFailed(f"{what} is no longer needed")
->>>>>>> bc1ba1972d425592655dd7bfd36886c0f16dcd0d
                 sent = time.monotonic()
                 value = attempt()
             except Passing as error:
@@ -266,7 +238,6 @@ class Limiter:
         with self._lock:
             return RequestCounts(**vars(self.counts))
 
-<<<<<<< HEAD
     def _report(self, what: str, failed: Passing, deadline: float) -> None:
         """Log that a request fails and is tried again, so that nobody waits without knowing why."""
         with self._lock:
@@ -277,13 +248,10 @@ class Limiter:
         _log.warning("%s: %s: trying again, for up to %g s (deadline in storage_options)", what, failed, deadline)
 
     def _enter(self, permit: _Permit) -> float:
-=======
-    def _enter(self, permit: _Permit, waiting: deque[_Permit]) -> float:
->>>>>>> bc1ba1972d425592655dd7bfd36886c0f16dcd0d
         """Wait for a permit; return how long, in seconds."""
         begun = time.monotonic()
         with self._lock:
-            waiting.append(permit)
+            self._waiting.append(permit)
             self._admit()
         permit.waiting.acquire()
         waited = time.monotonic() - begun
@@ -292,17 +260,9 @@ class Limiter:
         return waited
 
     def _admit(self) -> None:
-<<<<<<< HEAD
         """Admit those who wait, in their order. Call with the lock."""
         while self._waiting and self.in_flight < self._most():
             permit = self._waiting.popleft()
-=======
-        """Give permits to those who wait, in the order of asking. Call with the lock."""
-        while (self._waiting or self._later) and self.in_flight < self._most():
-            self._turn = not self._turn  # by turns, because others may always need something now
-            first, second = (self._waiting, self._later) if self._turn else (self._later, self._waiting)
-            permit = (first or second).popleft()
->>>>>>> bc1ba1972d425592655dd7bfd36886c0f16dcd0d
             permit.given = True
             self.in_flight += 1
             permit.waiting.release()
@@ -312,9 +272,8 @@ class Limiter:
         """Return a permit, also one that its thread has stopped waiting for."""
         with self._lock:
             if not permit.given:
-                for waiting in (self._waiting, self._later):
-                    if permit in waiting:
-                        waiting.remove(permit)
+                if permit in self._waiting:
+                    self._waiting.remove(permit)
                 return
             now = time.monotonic()
             if throttled and now - self._decreased > _ONCE_IN:

@@ -12,13 +12,8 @@ from typing import NamedTuple
 
 from bitesize.errors import BitesizeError, LoaderClosed, RequestFailed
 from bitesize.storage.ahead import Body, Part, take
-<<<<<<< HEAD
 from bitesize.storage.limiter import MOST, Wanted, wanted_here, while_wanted
 from bitesize.storage.remote_file import RemoteFile
-=======
-from bitesize.storage.limiter import MOST, before_need
-from bitesize.storage.remote import RemoteFile
->>>>>>> bc1ba1972d425592655dd7bfd36886c0f16dcd0d
 
 # The most bytes of one request: a slow or broken one is repeated alone.
 LARGEST = 8 << 20
@@ -101,13 +96,8 @@ def read_ahead(parts: Sequence[Part], bodies: Sequence[Body]) -> None:
         own = [pieces[i][1] for i in request.pieces]
 
         def work(request: _Request = request, own: list[Body] = own) -> None:
-<<<<<<< HEAD
             error = _error_in_pool(request, lambda: not own[0].owner.closed and not all(body.dropped for body in own))
             closed = isinstance(error, LoaderClosed)  # another loader may wait for the same bytes
-=======
-            with before_need(lambda: all(body.dropped for body in own)):
-                good = _error_in_pool(request) is None
->>>>>>> bc1ba1972d425592655dd7bfd36886c0f16dcd0d
             for body in own:
                 body.arrive(None if closed else error, again=closed)
 
