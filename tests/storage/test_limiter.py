@@ -8,7 +8,7 @@ import time
 import pytest
 
 from bitesize.errors import RequestFailed
-from bitesize.storage.limiter import LEAST, Limiter, Passing, before_need
+from bitesize.storage.limiter import LEAST, Limiter, Passing
 
 WAIT = 20.0
 
@@ -120,29 +120,4 @@ def test_a_storm_of_refusals_is_recovered_from():
         thread.join(WAIT)
     assert limiter.counts.requests == 64 * 20
     assert limiter.limit >= LEAST
-    assert limiter.in_flight == 0
-
-
-def test_what_is_needed_now_does_not_wait_for_all_that_is_not_and_what_was_given_up_is_not_sent():
-    limiter, gate, order, failed = Limiter(), threading.Event(), [], []
-    limiter.allow("owner", 1)
-    holder = start(limiter.perform, "slow", gate.wait)
-    wait_for(lambda: limiter.in_flight == 1)
-
-    def later(name, given_up):
-        with before_need(lambda: given_up):
-            try:
-                limiter.perform(name, lambda: order.append(name))
-            except RequestFailed as error:
-                failed.append(str(error))
-
-    threads = [holder, start(later, "dropped", True), start(later, "later", False)]
-    wait_for(lambda: len(limiter._later) == 2)
-    threads.append(start(limiter.perform, "now", lambda: order.append("now")))
-    wait_for(lambda: len(limiter._waiting) == 1)
-    gate.set()
-    for thread in threads:
-        thread.join(WAIT)
-    assert sorted(order) == ["later", "now"]
-    assert failed == ["dropped is no longer needed"]
     assert limiter.in_flight == 0
