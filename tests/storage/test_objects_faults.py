@@ -9,6 +9,7 @@ import time
 import pytest
 
 import bitesize as bs
+from bitesize.storage import objects
 from bitesize.storage.objects import ObjectStorage
 from tests.servers import faults
 
@@ -72,6 +73,16 @@ def test_a_fault_that_stays_is_an_error_with_address_before_the_deadline(storage
     assert time.monotonic() - begun < DEADLINE + 3  # the last try may take its own time limit
     if name in ("slow_down", "internal_error"):
         assert caught.value.status in (500, 503)
+
+
+def test_keys_that_are_refused_again_and_again_are_no_permission(storage, proxy, monkeypatch):
+    monkeypatch.setattr(objects, "_RENEWING", 0.5)
+    version = storage.entry("x.bin").version
+    proxy.plan = lambda request: faults.expired_token()
+    with pytest.raises(
+        bs.NoPermission, match=r"x\.bin: the keys are refused, also after they were loaded again \(400 ExpiredToken"
+    ):
+        read(storage, version=version)
 
 
 @pytest.mark.parametrize("name", FINAL)

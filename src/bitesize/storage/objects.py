@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from bitesize.errors import BadFile, BadSetting, FileChanged, LoaderClosed, RequestFailed, one_line
+from bitesize.errors import BadFile, BadSetting, FileChanged, LoaderClosed, NoPermission, RequestFailed, one_line
 from bitesize.storage.answers import WHOLE, Answer, RefusedNames, raise_for
 from bitesize.storage.base import Entry, Level
 from bitesize.storage.bodies import PART, after, copied, first_of, in_parts
@@ -23,6 +24,7 @@ T = TypeVar("T")
 SCHEMES = ("s3", "gs", "az", "https", "http")
 # Bytes that obstore collects before it hands them over: they are copied from there into our memory.
 _CHUNK = 64 << 10
+_RENEWING = 15.0  # seconds in which new keys must be good: wrong ones get the same answers as expired ones
 _MODIFIED = "modified "  # begins versions of servers without ETags
 _log = logging.getLogger("bitesize")
 
@@ -276,7 +278,10 @@ class ObjectStorage:
                 'multiprocessing.get_context("spawn"), or open the data there'
             )
 
+        refused = 0.0  # since when the server has called keys expired
+
         def once() -> T:
+            nonlocal refused
             age = self._age
             try:
                 return attempt()
@@ -285,8 +290,15 @@ class ObjectStorage:
             except Exception as error:
                 if not _of_obstore(error):
                     raise
-                if Answer(error).expired:
+                answer = Answer(error)
+                if answer.expired:
                     self._renew(age)
+                    refused = refused or time.monotonic()
+                    if time.monotonic() - refused > _RENEWING:
+                        raise NoPermission(
+                            f"no permission for {address}: the keys are refused, also after they were loaded again ({answer.line}): check "
+                            "the credentials"
+                        ) from None
                 try:
                     raise_for(error, address, listed=listed, region_of=self._connector.region_of_bucket)
                 except Passing as passing:
