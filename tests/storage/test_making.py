@@ -293,3 +293,14 @@ def test_a_full_disk_is_named(large, lists, monkeypatch):
     with pytest.raises(DiskFull, match="free some, or choose another folder"):
         list_folder(ADDRESS, folder=lists)
     assert not list(lists.glob("*/list-*"))
+
+
+@pytest.mark.remote
+def test_buckets_of_the_same_name_on_two_servers_have_two_lists(s3_server, proxy, bucket, tmp_path):
+    folders = []
+    for address in (s3_server.address, proxy.address):
+        stores.configure(f"s3://{bucket}", s3_server.options(address))
+        s3_server.put(bucket, "a.txt", b"a")
+        making.make_list(f"s3://{bucket}", "", making.Making(folder=tmp_path))
+        folders.append({path.name for path in tmp_path.iterdir()})
+    assert len(folders[1] - folders[0]) == 1

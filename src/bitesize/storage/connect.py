@@ -70,6 +70,11 @@ class Connector:
         """Return whether listings are in the order of keys, so that one that broke can go on; others begin again. Directory buckets have none."""
         return self.scheme in ("s3", "gs") and not self.name.endswith("--x-s3")
 
+    @property
+    def server(self) -> str:
+        """Return the endpoint of the settings or of the environment; empty for that of the provider."""
+        return self._endpoint(self._config)[0]
+
     def region_of_bucket(self) -> str:
         """Return the region of a bucket of S3, which the server names also to those who may not read it; empty if it does not."""
         if self.scheme != "s3":

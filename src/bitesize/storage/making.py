@@ -89,7 +89,8 @@ def make_list(root: str, prefix: str, settings: Making) -> ObjectList:
     since = time.time()  # before waiting for a lock: what another process lists from now on is as good as an own list
     address = f"{root}/{prefix}"
     given = settings.given if settings.given is not None and settings.given.top == address else None
-    place = ListPlace(settings.folder, address if given is None else f"{address} {given.identity}")
+    identity = (getattr(storage_of(address), "server", ""), "" if given is None else given.identity)
+    place = ListPlace(settings.folder, address, " ".join(identity))
     with place.locked():
         found = _reusable(place, since, new=settings.new, given=given is not None)
         if found is not None:

@@ -61,6 +61,11 @@ class ObjectStorage:
         self._whole = False  # whether the server has shown that it does not answer ranges
         self._lock, self._process = threading.Lock(), os.getpid()
 
+    @property
+    def server(self) -> str:
+        """Return the endpoint of the settings or of the environment; empty for that of the provider."""
+        return self._connector.server
+
     # --- names -------------------------------------------------------------------------------------------------------
 
     def list(self, prefix: str) -> Iterator[Sequence[Entry]]:

@@ -53,11 +53,13 @@ class ListPlace:
         Folder of all lists; by default, that of the user's caches. If it cannot be written, a temporary folder is used for this process.
     address
         Address of the prefix.
+    identity
+        Text that distinguishes lists of the same address, such as the server: other servers may have buckets of the same name.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None, address: str) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None, address: str, identity: str = "") -> None:
         self._address = address
-        name = xxhash.xxh3_128_hexdigest(address.encode("utf-8", "surrogateescape"))
+        name = xxhash.xxh3_128_hexdigest(f"{address} {identity}".encode("utf-8", "surrogateescape"))
         chosen = default_folder() if folder is None else Path(folder)
         self.path = chosen / name
         try:
