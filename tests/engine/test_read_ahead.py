@@ -13,7 +13,8 @@ from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.storage import ahead
 from bitesize.storage.limiter import LIMITER
-from bitesize.storage.remote import forget, read_bytes
+from bitesize.storage.remote import forget
+from bitesize.storage.remote_file import read_bytes
 
 ROWS = 40
 

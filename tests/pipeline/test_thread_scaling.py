@@ -75,7 +75,8 @@ def test_threads_that_stand_by_are_not_started():
     with bs.Loader(Waiting(0), batch_size=4, memory="512 MiB") as loader:
         next(iter(loader))
         alive = sum(
-            thread.name.startswith("bitesize-") and thread.name != "bitesize-compile" for thread in threading.enumerate()
+            thread.name.startswith("bitesize-") and thread.name not in ("bitesize-compile", "bitesize-request")
+            for thread in threading.enumerate()
         )
         assert alive <= driver_of(loader)._engine.scaler.working < loader.threads
 
