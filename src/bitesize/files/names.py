@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from bitesize.storage.url import is_url
 _SEP = os.fsencode(os.sep)
 
 
-class Names:
+class Names(ABC):
     """Paths of files, by number, as bytes, because file names need not be text.
 
     Subclasses keep the names: `NameTable` in memory, `listed.ListedNames` in a list of objects on disk.
@@ -31,17 +32,17 @@ class Names:
 
     root: bytes
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
     @property
+    @abstractmethod
     def nbytes(self) -> int:
         """Number of bytes in memory."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parts(self, i: int) -> tuple[bytes, bytes]:
         """Return the folder of file ``i``, relative to the root, and its name."""
-        raise NotImplementedError
 
     def relative(self, i: int) -> bytes:
         """Return the path of file ``i``, relative to the root."""
@@ -56,21 +57,21 @@ class Names:
         """Return the path of file ``i`` for messages and JSON, with undecodable bytes escaped."""
         return show(self.path(i))
 
+    @abstractmethod
     def common_root(self) -> bytes:
         """Return the deepest known folder that contains all files; empty if there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def identity(self) -> Iterator[bytes]:
         """Yield bytes that are different for different paths below `common_root`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def may_match(self, pattern: re.Pattern[bytes]) -> bool:
         """Return False if no name contains a pattern."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ending(self, ends: tuple[bytes, ...], most: int) -> list[int]:
         """Return up to ``most`` evenly spaced files whose names end with one of these four bytes, in lower case."""
-        raise NotImplementedError
 
     def picked(self, rows: Sequence[int]) -> Names:
         """Return some of the files, in the order of the rows."""
