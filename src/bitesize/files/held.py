@@ -33,25 +33,22 @@ def held_groups(paths: Sequence[bytes]) -> Iterator[range]:
 
 def held_starts(paths: Sequence[bytes]) -> Iterator[range]:
     """Yield all files as `held_groups` does, with the first bytes of each object in memory."""
-    if not any(map(is_url, paths)):
-        yield range(len(paths))
-        return
-    count = HELD_NBYTES // BLOCK
-    for start in range(0, len(paths), count):
-        some = paths[start : start + count]
-        with holding_whole(_objects(some), BLOCK):
-            yield range(start, start + len(some))
+    return _held_blocks(paths, at_end=False)
 
 
 def held_ends(paths: Sequence[bytes]) -> Iterator[range]:
     """Yield all files as `held_groups` does, with the last bytes of each object in memory."""
+    return _held_blocks(paths, at_end=True)
+
+
+def _held_blocks(paths: Sequence[bytes], *, at_end: bool) -> Iterator[range]:
     if not any(map(is_url, paths)):
         yield range(len(paths))
         return
     count = HELD_NBYTES // BLOCK
     for start in range(0, len(paths), count):
         some = paths[start : start + count]
-        with holding_whole(_objects(some), BLOCK, at_end=True):
+        with holding_whole(_objects(some), BLOCK, at_end=at_end):
             yield range(start, start + len(some))
 
 
