@@ -114,12 +114,12 @@ class CachedRenderer:
 
     def found(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which rows are in the cache, in the version that their files have now."""
-        if self._opened is None:
-            return np.zeros(len(rows), np.bool_)
-        numbers = self._kept.numbers(rows)
+        return self._kept.found(rows, self._versions)
+
+    def _versions(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
         versions = self._root.row_versions(numbers)
         assert versions is not None
-        return self._opened.find(numbers, versions)
+        return versions
 
     @property
     def _cache(self) -> RowCache:
@@ -141,8 +141,7 @@ class CachedRenderer:
                 return self._render_resized(rows, random_numbers, out, context)
             return self._renderer.render(rows, random_numbers, out, context)
         numbers = self._kept.numbers(rows)
-        versions = self._root.row_versions(numbers)  # before anything is read: a file may change meanwhile
-        assert versions is not None
+        versions = self._versions(numbers)  # before anything is read: a file may change meanwhile
         bite = _Rows(rows, numbers, versions, random_numbers, out)
         hits = self._cache.find(numbers, versions)
         context.scratch.clock.cached_rows += int(hits.sum())

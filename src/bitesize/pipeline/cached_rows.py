@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,15 @@ class CachedRows(SourceWrapper):
     def _cache(self) -> RowCache:
         assert self._opened is not None
         return self._opened
+
+    def found(
+        self, rows: NDArray[np.int64], versions_of: Callable[[NDArray[np.int64]], NDArray[np.uint64]]
+    ) -> NDArray[np.bool_]:
+        """Return which rows are in the cache, in the version that their files have now; ``versions_of`` returns those of numbers."""
+        if self._opened is None:
+            return np.zeros(len(rows), np.bool_)
+        numbers = self.numbers(rows)
+        return self._opened.find(numbers, versions_of(numbers))
 
     def numbers(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the numbers of rows in the opened data, under which the cache keeps them."""

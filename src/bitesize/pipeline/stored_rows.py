@@ -31,7 +31,7 @@ _SAMPLED = 16
 
 
 def keeps_stored(source: Source, cache: Cache) -> bool:
-    """Return whether a cache keeps rows in their stored form: if it is told to, or values must be exact and the data is at addresses."""
+    """Return whether a cache keeps rows in their stored form: by its setting, or for data at addresses if values must be exact."""
     return cache.kind == "bytes" or (cache.kind == "exact" and cache.max_side is None and is_remote(source))
 
 
@@ -128,10 +128,7 @@ class StoredRows(SourceWrapper):
 
     def found(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which rows are in the cache, in the version that their files have now."""
-        if self._opened is None:
-            return np.zeros(len(rows), np.bool_)
-        numbers = self._kept.numbers(rows)
-        return self._opened.find(numbers, self._versions(numbers))
+        return self._kept.found(rows, self._versions)
 
     def _versions(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
         versions = self._root.row_versions(numbers)
