@@ -289,6 +289,14 @@ def test_an_unknown_scheme_is_refused():
         bs.open("nothing://host/photos/")
 
 
+@pytest.mark.parametrize(
+    ("written", "known"), [("s3a", "s3"), ("s3n", "s3"), ("gcs", "gs"), ("abfs", "az"), ("azure", "az")]
+)
+def test_names_that_other_programs_have_for_a_scheme_are_answered_with_ours(written, known):
+    with pytest.raises(bs.BadSetting, match=f"write {known}://bucket in place of {written}://"):
+        bs.open(f"{written}://bucket/photos/")
+
+
 def test_what_is_beside_a_missing_object_is_named():
     memory_storage({"photos/1.jpg": JPEG, "tables/t.csv": b""})
     with pytest.raises(bs.NotFound, match=rf"{TOP}/fotos does not exist: {TOP}/ has photos/, tables/"):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bitesize.errors import BadSetting
 from bitesize.storage.base import Storage
 from bitesize.storage.object_list import ObjectList
 from bitesize.storage.url import split_url
@@ -13,6 +14,8 @@ from bitesize.storage.url import split_url
 # A new storage for the root of an address and the settings of the user.
 Opener = Callable[[str, Mapping[str, Any]], Storage]
 
+# Names that other programs have for schemes of obstore.
+_OTHER_NAMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfs": "az", "azure": "az"}
 _openers: dict[str, Opener] = {}
 _storages: dict[str, tuple[Storage, dict[str, Any]]] = {}
 _lists: dict[str, ObjectList] = {}  # by address of the prefix, with a slash at its end
@@ -90,6 +93,8 @@ def _opened(root: str, options: Mapping[str, Any]) -> Storage:
         from bitesize.storage.fsspec_files import open_files
         from bitesize.storage.objects import SCHEMES, open_objects
 
+        if scheme in _OTHER_NAMES:
+            raise BadSetting(f"{root}: write {_OTHER_NAMES[scheme]}://{root.partition('://')[2]} in place of {scheme}://")
         opener = open_objects if scheme in SCHEMES else open_files
     return opener(root, options)
 
