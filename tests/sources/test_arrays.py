@@ -137,3 +137,10 @@ def test_rows_in_memory_are_cast_as_numpy_casts_them(shape, dtype, order):
         for _ in range(2):
             for batch in loader:
                 assert np.array_equal(batch["x"], x[batch.rows].astype(np.float32))
+
+
+@pytest.mark.parametrize("array", [np.asfortranarray(np.ones((10, 4))), np.ones((0, 4))], ids=["Fortran order", "no rows"])
+def test_a_file_whose_rows_cannot_be_read_is_named(tmp_path, array):
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises((bs.BadFile, bs.BadSetting), match=r"x\.npy"):
+        bs.open(tmp_path / "x.npy")

@@ -23,6 +23,8 @@ from bitesize.spec import Field
 from bitesize.storage import paths
 from bitesize.storage.url import is_url
 
+_IN_C_ORDER = 'write the array in C order first, with bs.concatenate([...]).save("all.npy")'
+
 
 class Arrays(Source):
     """An array whose first axis is the rows, with the field ``x``, and ``y`` if there are labels.
@@ -63,9 +65,7 @@ class Arrays(Source):
         if self._x.dtype.hasobject or self._x.dtype.names is not None:
             raise BadSetting(f"an array of plain numbers is needed, not of dtype {self._x.dtype}")
         if isinstance(self._x, Node) and self._x.hindrance:
-            raise BadFile(
-                f'{self._x.hindrance}: write the array in C order first, with bs.concatenate([...]).save("all.npy")'
-            )
+            raise BadFile(f"{self._x.hindrance}: {_IN_C_ORDER}")
         stretches = self._x.stretches() if isinstance(self._x, Node) else None
         self._locations = _Locations(stretches, self._x) if stretches is not None else None
         self.reads_files = self._locations is not None
@@ -158,11 +158,15 @@ class Arrays(Source):
         for path, node in zip(paths, nodes, strict=True):
             if not node.shape:
                 raise BadFile(f"{path} contains a single value, not rows")
+            if node.hindrance:
+                raise BadFile(f"{path}: {node.hindrance}: {_IN_C_ORDER}")
             if node.shape[1:] != nodes[0].shape[1:] or node.dtype != nodes[0].dtype:
                 raise BadFile(
                     f"{path} is {node.shape} {node.dtype}, and {paths[0]} is {nodes[0].shape} {nodes[0].dtype}: rows of joined files "
                     "must have the same shape and dtype; they may only differ in the first axis"
                 )
+        if not any(node.shape[0] for node in nodes):
+            raise BadSetting(f"{paths[0]} is an array of shape {nodes[0].shape}: it has no rows")
         source = cls(nodes[0] if len(nodes) == 1 else Joined(nodes, 0))
         source._names = [os.fsdecode(path) for path in paths]
         source._ends = np.cumsum([node.shape[0] for node in nodes], dtype=np.int64)
