@@ -110,7 +110,7 @@ def test_a_thread_that_has_work_is_not_taken_for_an_idle_one():
         barrier.wait(WAIT)
 
 
-def test_threads_of_a_pool_end_without_work_and_start_again(monkeypatch):
+def test_threads_that_end_and_start_again_do_each_piece_of_work_once(monkeypatch):
     monkeypatch.setattr(requests, "_IDLE", 0.001)
     pool, done, lock = Pool(8), [], threading.Lock()
 

@@ -36,6 +36,7 @@ def said_listing(listing: str | None, data: object) -> Iterator[None]:
     following, before = time.monotonic() + _FIRST, 0
 
     def progress(objects: int, nbytes: int) -> None:
+        """Print how many objects there are so far, if it is time for another line."""
         nonlocal following, before
         now = time.monotonic()
         if objects < before:  # another folder

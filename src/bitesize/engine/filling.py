@@ -86,7 +86,7 @@ class Filler:
         key = self._key(step, bite.start)
         failed = self._pipeline.fill(rows, batch.random_numbers[bite.start : bite.start + real], key, some, context)
         for i, error in failed.items():
-            if isinstance(error, LoaderClosed):  # the row is not bad: nobody waits for it any more
+            if isinstance(error, LoaderClosed):  # the row is not bad: its loader is closed
                 raise error
             self._handle_bad(batch, bite.start + i, error, context)
         self._pipeline.mix(some, batch.mask[bite.start : bite.start + real], key)

@@ -203,7 +203,7 @@ class RowsAhead:
                 self._ahead.request(bodies)
 
     def finished(self, place: Place) -> None:
-        """Drop what nobody has read of a batch that is complete, such as parts that were read twice or otherwise."""
+        """Drop the unread parts of a complete batch."""
         self._ahead.drop(self._bodies.pop(place, []))
 
     def stop(self) -> None:

@@ -207,7 +207,7 @@ class Stats:
         if name not in ("disk", "your function", "Python") and self.threads < self.processors:
             return f"{where}: threads={self.processors} would use all processors"
         if name == "decode" and not total["cached_rows"] and not total["cache"]:
-            if requests.requests:  # of data at addresses, the cache keeps files as they are, unless it is told otherwise
+            if requests.requests:  # the cache keeps encoded files of data at addresses by default
                 return f'{where}: cache="auto" with kind="pixels" of the cache keeps resized images on disk for later epochs and runs'
             return f'{where}: cache="auto" keeps decoded images on disk for later epochs and runs'
         return f"{where}: {_ADVICE[name]}"

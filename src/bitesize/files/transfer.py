@@ -21,7 +21,7 @@ _PIECE = 8 << 20  # bytes that are in memory at the same time
 
 
 def objects_below(address: str) -> dict[str, Entry]:
-    """Return all objects below an address as they are now, by their names relative to it."""
+    """Return the current objects below an address, by their names relative to it."""
     url = split_url(address)
     prefix = f"{url.key.rstrip('/')}/" if url.key.rstrip("/") else ""
     pages = storage_of(address).list(prefix)

@@ -158,7 +158,7 @@ def zarr_listing(folder: str) -> Listing | None:
 
 
 def _small_files(folder: str) -> list[str]:
-    """Return the objects below a folder, up to `HELD_NBYTES` in all."""
+    """Return the objects below a folder, of at most `HELD_NBYTES` bytes."""
     files, total = list[str](), 0
     for inside, _, names in paths.walk(folder):
         for name in names:

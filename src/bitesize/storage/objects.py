@@ -245,13 +245,13 @@ class ObjectStorage:
             self._ask(lambda: obstore.put(self._store, path, first, use_multipart=False), f"{self.root}/{key}", listed=False)
         else:
 
-            def allin_parts() -> Iterator[bytes]:
+            def every_part() -> Iterator[bytes]:
                 yield first
                 yield second
                 yield from parts
 
             try:  # the pieces exist once, so there is no second try: the parts themselves are repeated by obstore
-                obstore.put(self._connector.connect(retries=10), path, allin_parts(), chunk_size=PART)
+                obstore.put(self._connector.connect(retries=10), path, every_part(), chunk_size=PART)
             except Exception as error:
                 if not _of_obstore(error):
                     raise
