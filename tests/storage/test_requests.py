@@ -100,7 +100,7 @@ def test_bytes_of_another_version_than_the_one_that_was_placed_are_not_taken():
 def test_a_thread_that_has_work_is_not_taken_for_an_idle_one():
     """Many jobs that wait for each other are called at the same time, however they are submitted."""
     for _ in range(30):
-        pool, barrier = Pool(64), threading.Barrier(9)
+        pool, barrier = Pool(lambda: 64), threading.Barrier(9)
         for _ in range(8):
             pool.submit(lambda barrier=barrier: barrier.wait(WAIT))
         barrier.wait(WAIT)
@@ -112,7 +112,7 @@ def test_a_thread_that_has_work_is_not_taken_for_an_idle_one():
 
 def test_threads_that_end_and_start_again_do_each_piece_of_work_once(monkeypatch):
     monkeypatch.setattr(requests, "_IDLE", 0.001)
-    pool, done, lock = Pool(8), [], threading.Lock()
+    pool, done, lock = Pool(lambda: 8), [], threading.Lock()
 
     def work(i):
         with lock:
@@ -139,7 +139,7 @@ def test_work_is_done_here_if_the_system_allows_no_thread(monkeypatch):
     def refuse(_):
         raise RuntimeError("can't start new thread")
 
-    pool, done = Pool(8), []
+    pool, done = Pool(lambda: 8), []
     monkeypatch.setattr(threading.Thread, "start", refuse)
     for i in range(5):
         pool.submit(lambda i=i: done.append(i))
@@ -147,7 +147,7 @@ def test_work_is_done_here_if_the_system_allows_no_thread(monkeypatch):
 
 
 def test_a_thread_survives_work_that_raises():
-    pool, done = Pool(1), threading.Event()
+    pool, done = Pool(lambda: 1), threading.Event()
 
     def fail():
         raise Panic("bug")

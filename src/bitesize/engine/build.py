@@ -27,7 +27,7 @@ from bitesize.engine.window.source import CachedSource
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.charge import Charge
-from bitesize.memory.limits import available, check_threads, processor_share
+from bitesize.memory.limits import available, check_threads, processor_share, spare_threads
 from bitesize.memory.overhead import measure_overhead
 from bitesize.memory.pool import Pool
 from bitesize.memory.request import MemoryRequest
@@ -187,7 +187,7 @@ def plan(inferred: Inferred) -> MemoryPlan:
         working=working,
         limit=available(working),
         overhead=measure_overhead(budget.in_use),
-        ahead=None if remote is None else remote.fitted(budget.free),
+        ahead=None if remote is None else remote.fitted(budget.free, spare_threads(working, budget.total)),
     )
     batching = Batching(settings.order, _batch_size(settings, needs), settings.last, settings.shard)
     if pipeline.stages.mixes:

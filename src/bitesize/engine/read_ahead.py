@@ -77,10 +77,10 @@ class RemoteNeed:
         detail = f"up to {self.in_flight} requests to servers at the same time{what}"
         return MemoryRequest(AHEAD, self.in_flight * self._connection + self.bodies, "loader", detail)
 
-    def fitted(self, free: int) -> RemoteNeed:
-        """Return the need with as many requests in flight as suit a budget with ``free`` bytes."""
+    def fitted(self, free: int, threads: int) -> RemoteNeed:
+        """Return the need with as many requests in flight as suit a budget with ``free`` bytes, and threads that can wait for them."""
         each = self._connection + _ROUNDS * self.typical
-        return replace(self, in_flight=max(_LEAST, min(MOST, free // _SHARE // each)))
+        return replace(self, in_flight=max(_LEAST, min(MOST, threads, free // _SHARE // each)))
 
 
 class HasRows(Protocol):

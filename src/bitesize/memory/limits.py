@@ -61,6 +61,18 @@ def available(threads: int = 0) -> Limit:
     return min(limits(threads), key=lambda limit: limit.room)
 
 
+def spare_threads(working: int, nbytes: int) -> int:
+    """Return how many threads the limits on address space allow, in addition to ``working`` threads and ``nbytes`` bytes; at most 1024.
+
+    Examples
+    --------
+    >>> 0 <= spare_threads(2, 1 << 20) <= 1024
+    True
+    """
+    allowed = [(limit.room - nbytes) // THREAD_RESERVES[limit.name] for limit in _rlimits(working)]
+    return max(0, min([1024, *allowed]))
+
+
 def usable_cpus() -> int:
     """Return the number of processors that this process may use, by affinity and the cgroup's CPU quota; at least 1."""
     # Not every system reports the affinity; psutil returns the number of processors everywhere.

@@ -230,7 +230,8 @@ class Limiter:
         while self.in_flight and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def _most(self) -> int:
+    def most(self) -> int:
+        """Return how many requests there may be in flight now."""
         return max(1, min(int(self.limit), sum(self._allowed.values()) or MOST))
 
     def snapshot(self) -> RequestCounts:
@@ -261,7 +262,7 @@ class Limiter:
 
     def _admit(self) -> None:
         """Admit those who wait, in their order. Call with the lock."""
-        while self._waiting and self.in_flight < self._most():
+        while self._waiting and self.in_flight < self.most():
             permit = self._waiting.popleft()
             permit.given = True
             self.in_flight += 1
@@ -278,7 +279,7 @@ class Limiter:
             now = time.monotonic()
             if throttled and now - self._decreased > _ONCE_IN:
                 self.limit, self._decreased = max(LEAST, self.limit / 2), now
-            elif not throttled and self.in_flight >= self._most():  # only if the limit is what holds requests back
+            elif not throttled and self.in_flight >= self.most():  # only if the limit is what holds requests back
                 self.limit = min(MOST, self.limit + 1 / self.limit)
             self.in_flight -= 1
             self._admit()

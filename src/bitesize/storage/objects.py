@@ -307,16 +307,12 @@ class ObjectStorage:
                 try:
                     raise_for(error, address, listed=listed, region_of=self._connector.region_of_bucket)
                 except Passing as passing:
-                    if (
-                        passing.status == WHOLE and self._connector.is_web
-                    ):  # asking again does not help, but there is another way
+                    if passing.status == WHOLE and self._connector.is_web:  # it would answer the same again
                         raise RequestFailed(f"{address}: {passing}", WHOLE) from None
                     raise
                 raise AssertionError from error
             except BaseException as error:
-                if (
-                    type(error).__name__ != "PanicException"
-                ):  # of Rust, and no Exception: threads that wait would wait forever
+                if type(error).__name__ != "PanicException":  # of compiled code, and no Exception: others would wait forever
                     raise
                 raise RequestFailed(
                     f"{address}: the request cannot be sent ({one_line(error)}): check the endpoint"

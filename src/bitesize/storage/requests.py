@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bitesize.errors import BitesizeError, LoaderClosed, RequestFailed
 from bitesize.storage.ahead import Body, Part, take
-from bitesize.storage.limiter import MOST, Wanted, wanted_here, while_wanted
+from bitesize.storage.limiter import LIMITER, Wanted, wanted_here, while_wanted
 from bitesize.storage.remote_file import RemoteFile
 
 # The most bytes of one request: a slow or broken one is repeated alone.
@@ -157,9 +157,14 @@ class Pool:
     """Threads that wait for servers, made when they are needed, and ended when they are not.
 
     They are daemons: a server that does not answer cannot keep a program alive.
+
+    Parameters
+    ----------
+    most
+        Returns the most threads that there may be now. Others would wait for a permit of the limiter, and take address space.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: Callable[[], int]) -> None:
         self._most, self._threads, self._idle = most, 0, 0
         self._work: deque[Callable[[], object]] = deque()
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()  # an item for each call that idle threads should see
@@ -171,7 +176,7 @@ class Pool:
             self._work.append(work)
             if self._idle:
                 self._wake.put(None)
-            if self._idle >= len(self._work) or self._threads >= self._most:
+            if self._idle >= len(self._work) or self._threads >= self._most():
                 return
             self._threads += 1
         try:
@@ -210,4 +215,4 @@ class Pool:
                 self._idle -= 1
 
 
-POOL = Pool(MOST)
+POOL = Pool(LIMITER.most)
