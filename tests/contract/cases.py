@@ -106,6 +106,7 @@ CASES = [
     Case("mixed, progressive", 9000, 64, threads=8, quick=True),
     Case("remote jpeg", 9000, 64, batch_size=32, quick=True),
     Case("remote jpeg", 4800, 32, how="slow"),
+    Case("remote jpeg", 20_000, 128, batch_size=64, threads=8),  # 64 requests in flight and more
     Case("remote npy", 9000, 64, batch_size=32, threads=8),
     Case("remote large npy", 16_000, 24, batch_size=32),
     Case("jpeg", 2400, 16, how="slow"),
