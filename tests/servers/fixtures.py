@@ -6,13 +6,13 @@ A server lives as long as the session, or the xdist worker: tests take buckets a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
 
 from tests.servers import azure, gcs, http, s3
-from tests.servers.programs import ProgramMissing
+from tests.servers.programs import FOLDER, ProgramMissing
 from tests.servers.proxy import Proxy
 
 Server = TypeVar("Server")
@@ -26,6 +26,15 @@ def or_skip(server: contextlib.AbstractContextManager[Server]) -> Iterator[Serve
         except ProgramMissing as missing:
             pytest.skip(str(missing))
         yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report all tests that lack the same server in one line, in place of one line for each."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and report.longrepr[2].endswith(f"in {FOLDER}"):
+        report.longrepr = (__file__, 1, report.longrepr[2])
+    return report
 
 
 @pytest.fixture(scope="session")
