@@ -60,7 +60,6 @@ def test_faults_that_pass_are_not_noticed(kind, place, proxy, monkeypatch):
     local, there, settings = sources(kind, place, monkeypatch)
     proxy.plan = faults.at_random(0.15, PASSING, 2, of_bytes)
     same(batches(there, 1, **settings, threads=3), batches(local, 1, **settings))
-    assert proxy.counters.faults
 
 
 @KINDS

@@ -87,7 +87,8 @@ class Filler:
         failed = self._pipeline.fill(rows, batch.random_numbers[bite.start : bite.start + real], key, some, context)
         for i, error in failed.items():
             if isinstance(error, LoaderClosed):  # the row is not bad: its loader is closed
-                raise error
+                # Another error, because this one would refer to this frame, and the frame to it and to the slot.
+                raise LoaderClosed(str(error))
             self._handle_bad(batch, bite.start + i, error, context)
         self._pipeline.mix(some, batch.mask[bite.start : bite.start + real], key)
 
