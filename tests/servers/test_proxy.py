@@ -56,7 +56,7 @@ def test_latency_is_added_to_each_request_but_not_one_after_another(proxy, conne
     with ThreadPoolExecutor(20) as threads:
         list(threads.map(lambda _: read(store), range(20)))
     assert time.monotonic() - start >= 0.3
-    assert proxy.counters.most_in_flight > 10
+    assert proxy.counters.most_in_flight > 1
 
 
 def test_requests_above_the_most_at_once_are_refused(proxy, connect):
