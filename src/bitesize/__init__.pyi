@@ -24,6 +24,7 @@ from .errors import RequestFailed as RequestFailed
 from .errors import Stalled as Stalled
 from .errors import TooManyBadRows as TooManyBadRows
 from .errors import UnsupportedFile as UnsupportedFile
+from .errors import WorkerFailed as WorkerFailed
 from .errors import WrongModel as WrongModel
 from .lazy.array import LazyArray as LazyArray
 from .lazy.functions import concatenate as concatenate

@@ -15,6 +15,7 @@ BitesizeError
  +-- BatchesHeld     (MemoryError)        the caller keeps every batch, so no slot can be refilled
  +-- LoaderClosed    (RuntimeError)       the loader is closed, or this iterator has ended
  +-- Stalled         (TimeoutError)       no progress for minutes; the message names the stage and the row
+ +-- WorkerFailed    (RuntimeError)       a process or a machine that shares the work has ended, or does not answer
  +-- BadResult       (ValueError)         a user's function returned a value that cannot be part of a batch
  +-- WrongModel      (ValueError)         a model does not fit the data
  +-- NotFinite       (FloatingPointError) a loss became NaN or infinite; the message names the rows that caused it
@@ -258,6 +259,17 @@ class Stalled(BitesizeError, TimeoutError):
     --------
     >>> import bitesize as bs
     >>> issubclass(bs.Stalled, TimeoutError)
+    True
+    """
+
+
+class WorkerFailed(BitesizeError, RuntimeError):
+    """A process or a machine that shares the work has ended, or does not answer.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> issubclass(bs.WorkerFailed, RuntimeError)
     True
     """
 

@@ -1,0 +1,1 @@
+"""Several processes and machines: training, scoring and packing on Ray."""
