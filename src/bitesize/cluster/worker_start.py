@@ -1,4 +1,4 @@
-"""What every process of Ray does first: check its version, and take the storages and the share of its machine."""
+"""Start of a process of Ray: check its version, and take the storages and the share of its machine."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Workers:
 
     @property
     def resources(self) -> dict[str, Any]:
-        """What Ray reserves for one worker."""
+        """Resources that Ray reserves for one worker."""
         return {"CPU": 1, **({"GPU": self.gpus_per_worker} if self.gpus_per_worker else {})}
 
     def __str__(self) -> str:
