@@ -122,10 +122,16 @@ class Batching:
         padded = self.last == "pad" and self.order.length % self.batch_size
         return world == 1 or not (self.batch_size % world or padded)
 
-    def refuse_empty_shares(self, who: str) -> None:
-        """Raise `BadSetting` if a batch of any rank would be padding only. The result is the same on every rank."""
+    @property
+    def has_empty_shares(self) -> bool:
+        """Return whether a batch of any rank is padding only. The result is the same on every rank."""
         rest, world = self.order.length % self.batch_size, self.shard.world_size
-        if self.last == "pad" and 0 < rest <= Shard(world - 1, world).share(self.batch_size)[0]:
+        return self.last == "pad" and 0 < rest <= Shard(world - 1, world).share(self.batch_size)[0]
+
+    def refuse_empty_shares(self, who: str) -> None:
+        """Raise `BadSetting` if a batch of any rank would be padding only."""
+        rest, world = self.order.length % self.batch_size, self.shard.world_size
+        if self.has_empty_shares:
             raise BadSetting(
                 f"{who} leaves padding out, and the last {rest} rows of an epoch are too few for {world} ranks: use a batch_size "
                 f'other than {self.batch_size}, or last="drop"'

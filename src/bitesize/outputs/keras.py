@@ -104,7 +104,6 @@ def to_keras(
     """
     keras = import_framework("keras", "Keras", "keras", "jax", more=_BACKENDS)
     check_loader(loader, "to_keras")
-    driver_of(loader).batching.refuse_empty_shares("Keras")
     inputs, targets = chosen_fields(loader, inputs, targets)
     weights = chosen_weights(loader, inputs, targets, weights, "to_keras")
     warn_of_unscaled(loader, inputs)
@@ -112,6 +111,13 @@ def to_keras(
         inputs, targets = as_tuples(inputs), None if targets is None else as_tuples(targets)
     driver_of(loader).hold(batches_held(keras.backend.backend()))
     return _dataset_class()(loader, inputs, targets, weights, workers)
+
+
+def _one_program() -> bool:
+    """Return whether all ranks run one program, for which their batches must have one size."""
+    import keras
+
+    return bool(keras.backend.backend() == "jax")
 
 
 def batches_held(backend: str) -> int:
@@ -260,6 +266,16 @@ class _Places:
         self._inspected = (self._driver.batching.advance(place, 1), self._inspected[1])
         return self._format.convert(batch)
 
+    def keep_padding(self, class_weight: Mapping[int, float] | None = None) -> bool:
+        """Keep padding where ranks need batches of one size, or a rank has no rows; return whether any batch may have padding."""
+        batching = self._driver.batching
+        even = batching.even and not self._loader.masks
+        if batching.shard.world_size == 1 or (even if _one_program() else not batching.has_empty_shares):
+            return False
+        self._format.padded_rows = -(-batching.batch_size // batching.shard.world_size)
+        self._format.class_weight = class_weight
+        return True
+
     def zeros(self) -> tuple[Any, ...]:
         """Return a batch of zeros in the format for Keras, to build the model without consuming a batch."""
         rows = self._loader.batch_size
@@ -281,7 +297,9 @@ class _Places:
         with self._lock:
             caller = Caller(sys._getframe(1))
             switch_off_autotuning(caller.iterator)
-            refuse_indivisible(self._loader)
+            if not self._format.padded_rows:
+                self._driver.batching.refuse_empty_shares("Keras")
+                refuse_indivisible(self._loader)
             if caller.method == "predict":
                 refuse_unless_in_order(self._loader, "predict")
             if caller.class_weight is not None and self.weight_name is not None:

@@ -18,8 +18,17 @@ def refuse_indivisible(loader: Loader) -> None:
     """
     import keras
 
-    distribution = keras.distribution.distribution()
-    if keras.backend.backend() != "jax" or distribution is None or loader.shard.world_size > 1:
+    distribution, batching = keras.distribution.distribution(), driver_of(loader).batching
+    if keras.backend.backend() != "jax":
+        return
+    if loader.shard.world_size > 1 and (loader.masks or not batching.even):
+        world = loader.shard.world_size
+        raise BadSetting(
+            f"{world} processes run one program on JAX, so that their batches must have one size, and those of batch_size="
+            f"{loader.batch_size} may have padding or bad rows: use bs.keras.fit, which leaves them out of the loss, or a multiple of {world} "
+            'with last="drop" and on_error="raise"'
+        )
+    if distribution is None or loader.shard.world_size > 1:
         return
     mesh, name = distribution.device_mesh, distribution.batch_dim_name
     devices = mesh.shape[mesh.axis_names.index(name)] if name in mesh.axis_names else 1

@@ -87,6 +87,11 @@ class SaveInterval:
         self._seconds = 60 * (every_minutes or _MINUTES)
         self.restart(0)
 
+    @property
+    def by_time(self) -> bool:
+        """Return whether the interval is a time, which differs between ranks."""
+        return self._batches is None
+
     def restart(self, trained: int) -> None:
         """Measure from now, after a number of trained batches."""
         self._trained, self._clock = trained, time.monotonic()

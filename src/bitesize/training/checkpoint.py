@@ -16,6 +16,7 @@ from bitesize.training.batch_counter import SaveInterval
 from bitesize.training.checkpoint_callback import CheckpointCallback
 from bitesize.training.checkpoint_store import CheckpointStore
 from bitesize.training.keras_session import finish_epoch, make_session
+from bitesize.training.ranks import ranks_of_this_process
 
 
 class Checkpoint(CheckpointCallback):
@@ -171,6 +172,7 @@ class Checkpoint(CheckpointCallback):
 
     def _begin(self, model: Any, loader: Any, *, replaces: bool) -> Loader:
         """Build the model, and start to count; set whether this training replaces existing checkpoints."""
+        self.share(ranks_of_this_process())
         self._loader = _build(model, loader)
         self._counter.begin(self._loader)
         self._restored = None

@@ -13,6 +13,9 @@ from bitesize.training.batch_counter import BatchCounter, SaveInterval
 from bitesize.training.checkpoint_store import CheckpointStore
 from bitesize.training.finite import not_finite
 from bitesize.training.keras_session import PartialEpoch
+from bitesize.training.meeting import Meeting
+from bitesize.training.ranks import OneProcess, Ranks
+from bitesize.training.shared_store import SharedStore
 
 
 class CheckpointCallback:
@@ -44,6 +47,13 @@ class CheckpointCallback:
         self._epoch_end: capture.Arrays | None = None  # weights at the end of an epoch, until all callbacks have been called
         self._metrics: capture.Arrays = {}  # state of an epoch whose validation is running
         self._stop: BaseException | None = None
+        self._ranks: Ranks = OneProcess()
+        self._meeting = Meeting(self._ranks)
+
+    def share(self, ranks: Ranks) -> None:
+        """Share the checkpoints with other ranks: rank 0 writes and reads them."""
+        if ranks.several and not self._ranks.several:
+            self._ranks, self._meeting, self._store = ranks, Meeting(ranks), SharedStore(self._store, ranks)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("on_"):
@@ -90,22 +100,24 @@ class CheckpointCallback:
         ends = self._counter.done == steps
         if ends:
             self.begin_validation()
-        if self._stop is not None or (self._interval.is_due(self._counter.trained) and not ends):
+        stop, due = self._agreed(now=ends)
+        if stop or (due and not ends):
             self._save(self._counter.done)
-        self._stop_if_requested()
+        self._end_if(stop)
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         """Stop within a validation, too, if requested."""
-        if self._stop is not None and self._fitting and self._metrics:
+        if self._stop is not None and self._fitting and self._metrics and not self._ranks.several:
             self._save(self._counter.done, self._metrics)
-            self._stop_if_requested()
+            self._end_if(True)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Copy the model; it is saved after all callbacks have been called for the epoch."""
         self._counter.end_epoch(epoch)
         self._metrics = {}
         last = self._counter.epoch == self.params.get("epochs") or getattr(self.model, "stop_training", False)
-        if self._interval.is_due(self._counter.trained) or last or self._stop is not None:
+        stop, due = self._agreed(now=True)
+        if due or last or stop:
             self._epoch_end = capture.capture_variables(self.model)
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -136,7 +148,7 @@ class CheckpointCallback:
         if not 0 < state["batch"] < state["steps"]:
             self._restore_random()
         if state["batch"]:
-            capture.restore_metrics(self.model, arrays)
+            capture.restore_metrics(self.model, self._own_part(state, arrays))
 
     def keep_reset_state(self) -> None:
         """Keep the state that the next ``fit`` changes at its start: callbacks, which Keras resets, and random generators."""
@@ -167,7 +179,7 @@ class CheckpointCallback:
                 f"{name} of the model has values that are NaN or infinite: training diverged, and no checkpoint is saved. Try a lower "
                 f"learning rate; the last good checkpoint is {self._store.newest_path}"
             )
-        arrays |= capture.capture_metrics(self.model) if metrics is None else metrics
+        arrays |= self._metrics_of_all(batch) if metrics is None else metrics
         state = {
             "loader": driver_of(self._loader).position.cursor(self._counter.position(self._loader, batch)).as_dict(),
             "epoch": self._counter.epoch,
@@ -182,11 +194,33 @@ class CheckpointCallback:
         self._interval.restart(self._counter.trained)
         self._store.put(state, arrays)
 
-    def _stop_if_requested(self) -> None:
-        if self._stop is not None:
+    def _metrics_of_all(self, batch: int) -> capture.Arrays:
+        """Copy the running sums of the metrics, over all ranks. At the end of an epoch they have them already."""
+        found = capture.capture_metrics(self.model)
+        if not 0 < batch < (self.params.get("steps") or batch + 1):
+            return found
+        return dict(zip(found, self._ranks.sum(list(found.values())), strict=True))
+
+    def _own_part(self, state: Mapping[str, Any], arrays: capture.Arrays) -> capture.Arrays:
+        """Return arrays whose running sums of metrics, within an epoch, are this rank's part."""
+        names = [name for name in arrays if name.startswith("metrics/")]
+        if state["batch"] >= state["steps"]:
+            return arrays
+        return arrays | dict(zip(names, self._ranks.part_of_sums([arrays[name] for name in names]), strict=True))
+
+    def _agreed(self, *, now: bool) -> tuple[bool, bool]:
+        """Return whether to stop, and whether a checkpoint is due, as all ranks agree."""
+        trained = self._counter.trained
+        due = self._interval.is_due(trained)
+        stop, timed = self._meeting.agree(trained, self._stop is not None, due and self._interval.by_time, now=now)
+        return stop, timed or (due and not self._interval.by_time)
+
+    def _end_if(self, stop: bool) -> None:
+        """End training with the error of `stop`, when the checkpoint is on disk."""
+        if stop:
             self._store.wait()
             error, self._stop, self._fitting = self._stop, None, False
-            raise error
+            raise error or KeyboardInterrupt()
 
 
 def _do_nothing(*arguments: Any, **named: Any) -> None:

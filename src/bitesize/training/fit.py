@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from bitesize.checks import is_whole
@@ -12,6 +13,9 @@ from bitesize.outputs.keras import to_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.finite import Lost, explain, watch_loss
 from bitesize.training.keras_session import finish_epoch, make_session
+from bitesize.training.rank_callback import RankCallback
+from bitesize.training.ranks import ranks_of_this_process
+from bitesize.training.together import batches_of, begin_together, join_data, of_all
 from bitesize.training.user_model import refuse_unless_model
 
 # The end of a phase of training (exclusive), and the function that starts it.
@@ -112,16 +116,23 @@ def fit_phases(
     -------
     keras.callbacks.History
     """
+    ranks = ranks_of_this_process()
+    if ranks.several:
+        padded, arguments = join_data(ranks, data, arguments)
+        phases = [(end, partial(begin_together, ranks, model, begin, padded)) for end, begin in phases]
+        callbacks = [RankCallback(ranks, batches_of(arguments.get("validation_data"))), *callbacks]
+        if checkpoint is not None:
+            checkpoint.share(ranks)
     position = checkpoint.newest_position() if checkpoint is not None and resume and len(phases) > 1 else None
     phases = phases[_phase_of(position, phases) :]
     _, begin_phase = phases[0]
     begin_phase()
-    first_epoch, partial = 0, None
+    first_epoch, unfinished = 0, None
     if checkpoint is not None:
         first_epoch = 1 + (checkpoint.restore if resume else checkpoint.begin)(model, data)
         checkpoint.extend(phases[-1][0])
-        partial = checkpoint.partial_epoch
-    begins = (partial.epoch, partial.batch) if partial is not None else (first_epoch, 0)
+        unfinished = checkpoint.partial_epoch
+    begins = (unfinished.epoch, unfinished.batch) if unfinished is not None else (first_epoch, 0)
     start = begins, data.place
     watched = [watch_loss(begins), *callbacks, *([checkpoint] if checkpoint else [])]
     session = make_session(watched, checkpoint, model, phases[-1][0], verbose, len(data))
@@ -131,7 +142,7 @@ def fit_phases(
         val_loader = getattr(arguments.get("validation_data"), "loader", None)
         without_frames(lost)  # they hold batches whose slots will be refilled
         try:
-            error = explain(lost, model, data.loader, start, val_loader)
+            error = of_all(ranks, explain(lost, model, data.loader, start, val_loader))
             if checkpoint is not None and lost.validating and error.rows:
                 checkpoint.save()  # the epoch is trained: only its validation is pending
         finally:
