@@ -8,8 +8,8 @@ from collections.abc import Mapping
 # Variables in which launchers set the number of processes that they started: torchrun and Accelerate; Open MPI; MPICH and Intel MPI; srun, which sets it for a step (SLURM_NTASKS
 # is also set for the one process of a batch script); and the variable of jax.distributed.
 _COUNTS = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "JAX_NUM_PROCESSES")
-# Commands that run long or write files; the others only print.
-_WORKING = frozenset(("train", "evaluate", "predict", "bench", "check", "stats", "inspect", "concat", "pack", "demo"))
+# Commands that run long or write files; the others only print, and train divides its work among the processes.
+_WORKING = frozenset(("evaluate", "predict", "bench", "check", "stats", "inspect", "concat", "pack", "demo"))
 
 
 def refuse_several_processes(command: str | None, environment: Mapping[str, str] = os.environ) -> None:
@@ -36,5 +36,5 @@ def refuse_several_processes(command: str | None, environment: Mapping[str, str]
         if count.isdigit() and int(count) > 1:
             raise BadSetting(
                 f"bitesize {command} runs in one process, but {name} is {count}: each process would do all of the work and write the same files. Start "
-                'it once, or unset the variable. To train with several processes, use bs.Loader(shard="auto") in Python'
+                "it once, with --workers for several processes, or unset the variable"
             )

@@ -29,6 +29,7 @@ from bitesize.cli import (
 from bitesize.cli.alone import refuse_several_processes
 from bitesize.cli.console import console, errors, in_options, plain, show_log
 from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
+from bitesize.cli.train_ranks import is_follower, is_rank
 
 EXIT_ERROR = 1
 
@@ -101,15 +102,20 @@ def main() -> None:
     if INTERRUPT.pressed:
         leave()
     sys.stdout.flush()
+    if code and is_rank():  # without the wait for other ranks, which wait for this one
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else EXIT_ERROR)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _report(error: Exception) -> int:
     """Print a `BitesizeError` as one line; other errors are bugs and keep their traceback."""
-    from bitesize.errors import BitesizeError, DoesNotFit, NoPermission, RequestFailed, TooManyBadRows
+    from bitesize.errors import BitesizeError, DoesNotFit, NoPermission, RequestFailed, TooManyBadRows, WorkerFailed
 
     if not isinstance(error, BitesizeError) or os.environ.get("BITESIZE_DEBUG"):
         raise error
+    if is_follower() and isinstance(error, WorkerFailed):
+        return EXIT_ERROR  # rank 0 prints the cause
     errors.print(f"[bold red]error:[/] {plain(_in_options(error))}", highlight=False, soft_wrap=True)
     if isinstance(error, TooManyBadRows):
         errors.print("bitesize check DATA lists all of them; a larger --max-bad allows more.", highlight=False)

@@ -9,7 +9,7 @@ import typer
 
 from bitesize.cli.console import command, print_json
 from bitesize.cli.options import Json, Opening, takes_options
-from bitesize.cli.run_folder import Wanted, choose
+from bitesize.cli.run_folder import Wanted
 from bitesize.cli.train_options import RunOptions, TrainOptions
 
 TrainData = Annotated[
@@ -30,6 +30,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a classifier. Print the plan first; save the model after each epoch."""
+    from bitesize.cli.train_ranks import choose_together, join, refuse_folds
     from bitesize.cli.train_run import train_run
     from bitesize.training.settings import OPENING, TrainSettings
 
@@ -51,13 +52,15 @@ def train(
         )
         raise typer.BadParameter(f"DATA is missing: {more}.")
     wanted = Wanted(None if data is None else TrainSettings(**settings), given, run.out, run.resume, run.overwrite)
+    ranks = join()
     if options.folds:
         from bitesize.cli.folds import cross_validate
 
+        refuse_folds(ranks)
         cross_validate(wanted, json=json)
         return
-    result = train_run(choose(wanted), quiet=json)
-    if json:
+    result = train_run(choose_together(ranks, wanted), quiet=json or not ranks.is_first, ranks=ranks)
+    if json and ranks.is_first:
         print_json(result)
 
 

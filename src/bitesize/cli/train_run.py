@@ -7,10 +7,23 @@ from typing import Any
 from bitesize.cli.console import errors, plain, print_warning, say_when_compiling, understood
 from bitesize.cli.run_folder import Chosen
 from bitesize.cli.train_end import describe_interrupted, describe_kept, describe_not_learned, print_end
+from bitesize.cli.train_ranks import is_follower
 
 
-def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[str, Any]:
-    """Train with progress on the terminal; print what is saved when interrupted."""
+def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True, ranks: Any = None) -> dict[str, Any]:
+    """Train with progress on the terminal; print what is saved when interrupted.
+
+    Parameters
+    ----------
+    chosen
+        Folder and settings.
+    quiet
+        Whether to print nothing.
+    with_plan
+        Whether to print the plan.
+    ranks
+        The processes that train together; None for this process alone.
+    """
     from bitesize.cli.interrupt import INTERRUPT, leave
     from bitesize.cli.progress import Quiet, Terminal
     from bitesize.errors import NotFinite
@@ -31,6 +44,8 @@ def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[st
 
     def say_interrupted() -> None:
         """Print what is saved, and how to continue."""
+        if is_follower():
+            return
         errors.print(plain(describe_interrupted(start, job, listener.epochs)), highlight=False, soft_wrap=True)
 
     try:
@@ -40,12 +55,13 @@ def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True) -> dict[st
         from bitesize.training.estimators import is_estimator
         from bitesize.training.loop import train
         from bitesize.training.prepare import prepare
+        from bitesize.training.ranks import OneProcess
 
         with listener:
             if is_estimator(settings.model):
                 job = prepare_estimator(settings, start)
                 result = train_estimator(job, listener)
-            elif (saves := (job := prepare(settings, start)).checkpoint) is None:
+            elif (saves := (job := prepare(settings, start, ranks or OneProcess())).checkpoint) is None:
                 result = train(job, listener)
             else:
                 with INTERRUPT.gently(saves.stop, lambda: saves.stop_pending, say_interrupted):

@@ -15,8 +15,8 @@ from bitesize.training import capture
 from bitesize.training.batch_counter import SaveInterval
 from bitesize.training.checkpoint_callback import CheckpointCallback
 from bitesize.training.checkpoint_store import CheckpointStore
+from bitesize.training.find_ranks import ranks_of_this_process
 from bitesize.training.keras_session import finish_epoch, make_session
-from bitesize.training.ranks import ranks_of_this_process
 
 
 class Checkpoint(CheckpointCallback):

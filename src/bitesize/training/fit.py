@@ -11,10 +11,10 @@ from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting, without_frames
 from bitesize.outputs.keras import to_keras
 from bitesize.training.checkpoint import Checkpoint
+from bitesize.training.find_ranks import ranks_of_this_process
 from bitesize.training.finite import Lost, explain, watch_loss
 from bitesize.training.keras_session import finish_epoch, make_session
 from bitesize.training.rank_callback import RankCallback
-from bitesize.training.ranks import ranks_of_this_process
 from bitesize.training.together import batches_of, begin_together, join_data, of_all
 from bitesize.training.user_model import refuse_unless_model
 

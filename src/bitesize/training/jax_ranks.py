@@ -53,11 +53,12 @@ class JaxRanks(Ranks):
         finally:
             distribution.set_distribution(common)
 
-    def distribute(self) -> None:
-        """Spread batches over the devices of all ranks, in models that are built from now on."""
+    def distribute(self) -> bool:
+        """Spread models over the devices of all ranks that are made from now on: those made before are of this process."""
         distribution = load_keras().distribution
         if distribution.distribution() is None:
             distribution.set_distribution(distribution.DataParallel(auto_shard_dataset=False))
+        return True
 
     def prepare(self, model: Any, padded: bool) -> None:
         """Leave padding out of the loss and the metrics of the model.

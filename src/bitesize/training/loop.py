@@ -67,7 +67,8 @@ def train(job: Job, listener: ProgressListener) -> dict[str, Any]:
             records.keep_trained(job.model)
         raise
     if stopping is not None:
-        job.run.save_model(job.model)  # weights of the best epoch
+        with job.ranks.alone():
+            job.run.save_model(job.model)  # weights of the best epoch
     bad = records.bad_rows()
     result = {
         "run": job.config["run"],
@@ -150,6 +151,7 @@ class Records:
         line = {"epoch": epoch + 1, **figures, "seconds": round(time.perf_counter() - self._began, 3)}
         line["rows_per_second"] = round(rows / max(seconds, 1e-9), 1)
         self.epochs.append(line)
+        self._bad = _without_repeats(job.ranks.collect(self.bad_rows()))
         self._save(model, first=len(self.epochs) == 1)
         job.run.write_history(self.epochs)
         job.run.write_bad([tuple(row) for row in self.bad_rows()])
@@ -163,12 +165,23 @@ class Records:
     def _save(self, model: Any, *, first: bool) -> None:
         job = self._job
         if first:
-            job.run.begin(model, job.config, job.classes, split=job.split, keeps_checkpoints=job.checkpoint is not None)
+            with job.ranks.alone():
+                job.run.begin(model, job.config, job.classes, split=job.split, keeps_checkpoints=job.checkpoint is not None)
         else:
-            job.run.save_model(model)
+            with job.ranks.alone():
+                job.run.save_model(model)
             if not self._noted:
                 job.run.write_config(job.config, job.classes)
         self._noted = True
+
+
+def _without_repeats(of_ranks: list[list[list[Any]]]) -> list[list[Any]]:
+    """Return the skipped rows of all ranks: rows that several ranks have read once."""
+    found: list[list[Any]] = []
+    for each in (bad for of_rank in of_ranks for bad in of_rank):
+        if each not in found:
+            found.append(each)
+    return found
 
 
 def _callback(records: Records) -> Any:

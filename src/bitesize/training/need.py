@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bitesize.engine.batching import Last
 from bitesize.engine.loader import Loader, driver_of
 from bitesize.engine.memory_plan import POOL_LEAST
 from bitesize.errors import DoesNotFit
@@ -17,6 +18,7 @@ from bitesize.memory.budget import Budget
 from bitesize.memory.plan import Plan
 from bitesize.memory.request import MemoryRequest
 from bitesize.memory.sizes import counted, format_size
+from bitesize.order.order import Shard
 from bitesize.scan.statistics import statistics_nbytes
 from bitesize.sources.base import Source
 from bitesize.sources.decoding_need import DecodingNeed, decoding_need
@@ -36,6 +38,7 @@ _AMPLE = 512 << 20
 _MARGIN = 24
 # If no batch fits, the error message also suggests this fraction of the batch size.
 _SMALLER = 8
+ONE_RANK = Shard()
 
 
 class TrainingLoaders:
@@ -53,6 +56,8 @@ class TrainingLoaders:
         Number of batches that the framework holds while it requests the next one.
     val_scaling
         Scaling of values of the validation data; None for the same scaling.
+    shard
+        Rank of this process among those that train together.
     """
 
     def __init__(
@@ -63,10 +68,12 @@ class TrainingLoaders:
         scaling: Sequence[Any],
         held: int,
         val_scaling: Sequence[Any] | None = None,
+        shard: Shard = ONE_RANK,
     ) -> None:
         self._settings, self._train, self._val = settings, train, val
         self._scaling, self._held = scaling, held
         self._val_scaling = scaling if val_scaling is None else val_scaling
+        self._shard = shard
         self._known: dict[int, tuple[int, int]] = {}
 
     def need(self, batch_size: int, room: int | None = None) -> int:
@@ -216,6 +223,9 @@ class TrainingLoaders:
     def _loader(self, source: Source, batch_size: int, budget: Budget, *, training: bool) -> Loader:
         settings = self._settings
         scaling = self._scaling if training else self._val_scaling
+        rest: Last = (
+            "short" if self._shard.world_size == 1 else "pad"
+        )  # on several ranks, padding counts in neither loss nor metrics
         return Loader(
             source,
             batch_size=batch_size,
@@ -224,7 +234,8 @@ class TrainingLoaders:
             shuffle=training,
             seed=settings.seed,
             # A short batch would make JAX compile the training step again; different rows are left out in each epoch.
-            last="drop" if training and len(source) >= batch_size else "short",
+            last="drop" if training and len(source) >= batch_size else rest,
+            shard=self._shard,
             dtype=np.float32,
             on_error=settings.on_error,
             max_bad=settings.max_bad,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bitesize._version import __version__
 from bitesize.engine.loader import Loader
+from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
+from bitesize.memory.sizes import counted, format_size
 from bitesize.outputs.keras import batches_held, to_keras
 from bitesize.training.backend import choose_backend, load_keras
 from bitesize.training.checkpoint import Checkpoint
@@ -21,6 +25,7 @@ from bitesize.training.models import check_model, choose_image_size
 from bitesize.training.need import TrainingLoaders
 from bitesize.training.phases import Phase, choose_phases
 from bitesize.training.prepare_model import PreparedModel, prepare_model
+from bitesize.training.ranks import Ranks
 from bitesize.training.record import Split
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings, geometry, parse_interval
@@ -45,6 +50,7 @@ class Job(PreparedData):
     split: Split
     checkpoint: Checkpoint | None
     resuming: bool
+    ranks: Ranks
     said: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -55,34 +61,56 @@ class Job(PreparedData):
         return f"{self.settings.model} with {self.model.count_params():,} parameters on Keras/{backend}"
 
 
-def prepare(settings: TrainSettings, start: Start) -> Job:
+def prepare(settings: TrainSettings, start: Start, ranks: Ranks) -> Job:
     """Open the data, plan the memory and build the model; raise for all errors that can be found before training."""
     # Missing packages are reported first; Keras takes seconds to load, and is not needed for data that is refused.
     held = batches_held(choose_backend())
     check_model(settings.model, settings.weights)
-    data = open_data(settings)
-    if data.val is not None:
-        check_alike(data.train, data.val)
-    if start.resumed is not None:
-        start.resumed.check_classes(data.train, data.val, data.classes)
+    data = ranks.together(lambda: _opened(settings, start))
+    _refuse_other_data(ranks, data)
     settings, lines = choose_image_size(settings, data.train.spec["x"])
     budget = Budget(settings.memory)
-    prepared = prepare_model(settings, data, start.resumed, budget, held)
+    prepared = prepare_model(settings, data, start.resumed, budget, held, ranks)
     settings, train, val = prepared.settings, prepared.train, prepared.val
     if settings.class_weights and train.weight_name is not None:
         train = weigh_by_class(train, len(data.classes), data.classes)
-    loaders = TrainingLoaders(settings, train, val, prepared.scaling.steps, held, prepared.val_steps)
-    batch_size = loaders.choose_batch_size(budget)
-    loaders.grow_or_refuse(batch_size, budget)
-    loader, val_loader = loaders.open(batch_size, budget)
+    loaders = TrainingLoaders(settings, train, val, prepared.scaling.steps, held, prepared.val_steps, ranks.shard)
+    batch_size = min(ranks.collect(loaders.choose_batch_size(budget)))
+    loader, val_loader = ranks.together(lambda: _loaders(loaders, batch_size, budget))
     try:
         prepared = replace(prepared, settings=replace(settings, batch_size=batch_size), train=train)
-        return _job(start, data, prepared, budget, loader, val_loader, lines)
+        return _job(start, data, prepared, budget, loader, val_loader, lines, ranks)
     except BaseException:
         loader.close()
         if val_loader is not None:
             val_loader.close()
         raise
+
+
+def _opened(settings: TrainSettings, start: Start) -> RunData:
+    data = open_data(settings)
+    if data.val is not None:
+        check_alike(data.train, data.val)
+    if start.resumed is not None:
+        start.resumed.check_classes(data.train, data.val, data.classes)
+    return data
+
+
+def _loaders(loaders: TrainingLoaders, batch_size: int, budget: Budget) -> tuple[Loader, Loader | None]:
+    loaders.grow_or_refuse(batch_size, budget)
+    return loaders.open(batch_size, budget)
+
+
+def _refuse_other_data(ranks: Ranks, data: RunData) -> None:
+    """Raise if the data of the ranks differ: each would train on other rows than it seems."""
+    found = ranks.collect((socket.gethostname(), data.train.fingerprint(), len(data.train)))
+    host, fingerprint, rows = found[0]
+    for rank, (other, its_fingerprint, its_rows) in enumerate(found):
+        if its_fingerprint != fingerprint:
+            raise BadSetting(
+                f"the data differ between ranks: {rows:,} rows for rank 0 on {host}, {its_rows:,} rows for rank {rank} on {other}. All machines "
+                "need the same files: use a shared folder or an address such as s3://bucket/data"
+            )
 
 
 def _job(
@@ -93,6 +121,7 @@ def _job(
     loader: Loader,
     val_loader: Loader | None,
     lines: list[str],
+    ranks: Ranks,
 ) -> Job:
     """Choose what depends on the number of batches, and record the settings of the run."""
     settings, model, train, scaling = prepared.settings, prepared.model, prepared.train, prepared.scaling
@@ -122,9 +151,32 @@ def _job(
         split=split,
         checkpoint=_checkpoint(start.run, settings, config),
         resuming=start.resumed is not None,
-        said=[scaling.line, *lines, *prepared.lines, *cycle_lines, *epoch_lines, *phase_lines],
+        ranks=ranks,
+        said=[
+            *_about_ranks(ranks, loader, val_loader),
+            scaling.line,
+            *lines,
+            *prepared.lines,
+            *cycle_lines,
+            *epoch_lines,
+            *phase_lines,
+        ],
         warnings=data.warnings,
     )
+
+
+def _about_ranks(ranks: Ranks, loader: Loader, val_loader: Loader | None) -> list[str]:
+    """Return a line on the processes that train together, their machines, and the memory of each."""
+    if not ranks.several:
+        return []
+    total = loader.plan.total + (0 if val_loader is None else val_loader.plan.total)
+    found = ranks.collect((socket.gethostname(), total, loader.budget.total))
+    hosts = Counter(host for host, _, _ in found)
+    of_host = max(sum(total for each, total, _ in found if each == host) for host in hosts)
+    return [
+        f"ranks: {len(found)} processes on {counted(len(hosts), 'machine')} share each batch of {loader.batch_size} rows; loading needs "
+        f"{format_size(max(total for _, total, _ in found))} in each process, {format_size(of_host)} on a machine"
+    ]
 
 
 def _as_keras(loader: Loader) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from bitesize.training.models import (
 )
 from bitesize.training.need import TrainingLoaders
 from bitesize.training.pretrained import expected_colors, repeats_gray
+from bitesize.training.ranks import Ranks
 from bitesize.training.settings import TrainSettings, geometry
 from bitesize.training.user_model import is_file
 from bitesize.training.values import (
@@ -77,7 +79,7 @@ class PreparedModel:
 
 
 def prepare_model(
-    settings: TrainSettings, data: RunData, resumed: InterruptedRun | None, budget: Budget, held: int
+    settings: TrainSettings, data: RunData, resumed: InterruptedRun | None, budget: Budget, held: int, ranks: Ranks
 ) -> PreparedModel:
     """Check the memory of the whole training, and build its model.
 
@@ -91,37 +93,55 @@ def prepare_model(
         Memory budget.
     held
         Number of batches that Keras holds.
+    ranks
+        The processes that train together. What is measured is measured by rank 0.
     """
     train, val = data.train, data.val
     # Before anything is measured, so that errors about the budget name the figure that is enough for the whole training.
-    loaders = TrainingLoaders(settings, train, val, (), held)
-    loaders.grow_or_refuse(batch_size := loaders.choose_batch_size(budget), budget)
+    loaders = TrainingLoaders(settings, train, val, (), held, shard=ranks.shard)
+    batch_size = min(ranks.collect(loaders.choose_batch_size(budget)))
+    ranks.together(lambda: loaders.grow_or_refuse(batch_size, budget))
     with loaders.measuring(batch_size, budget):
         train, val = watch_rows(train, val, settings.on_error, budget)
     shape = _shape(train, settings)
     settings, lines = _with_model(settings, shape)
-    load_keras().utils.set_random_seed(settings.seed % 2**32)
-    model = build_model(settings.model, shape, len(data.classes), settings.weights, tunes=settings.tunes)
-    refuse_ranks()
+    build = partial(_build, settings, shape, len(data.classes))
+    model = ranks.together(build)
+    refuse_other_ranks(ranks)
     lines += _about_model(settings, model, shape)
     with loaders.measuring(batch_size, budget):
-        scaling = resumed.scaling if resumed is not None else _scaling(settings, train, model, budget)
-        output, measured = choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget))
+        scaling = (
+            resumed.scaling if resumed is not None else ranks.of_first(lambda: _scaling(settings, train, model, budget))
+        )
+        output, measured = ranks.of_first(
+            lambda: choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget))
+        )
         lines += measured
         val_steps = scaling.steps
         if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
-            val_steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
+            val_steps, differs = ranks.of_first(
+                lambda: adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
+            )
             lines += [differs] if differs else []
+    if ranks.distribute():
+        weights, model = model.get_weights(), build()
+        model.set_weights(weights)
     return PreparedModel(settings, train, val, model, output, scaling, val_steps, lines)
 
 
-def refuse_ranks() -> None:
+def _build(settings: TrainSettings, shape: tuple[int, ...], classes: int) -> Any:
+    """Build the model, with the same weights each time."""
+    load_keras().utils.set_random_seed(settings.seed % 2**32)
+    return build_model(settings.model, shape, classes, settings.weights, tunes=settings.tunes)
+
+
+def refuse_other_ranks(ranks: Ranks) -> None:
     """Raise if a model's file has set up several processes: each would train on all rows, and write the same folder."""
     shard = shard_of_this_process({})
-    if shard.world_size > 1:
+    if shard.world_size != ranks.shard.world_size:
         raise BadSetting(
-            f"bitesize train runs in one process, but torch.distributed or jax.distributed has set up {shard.world_size}. To train with "
-            'several processes, use bs.Loader(shard="auto") in Python'
+            f"the file of the model has set up {shard.world_size} processes by torch.distributed or jax.distributed, after bitesize train has "
+            f"started with {ranks.shard.world_size}: start it with torchrun, or use --workers"
         )
 
 

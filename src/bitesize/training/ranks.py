@@ -6,15 +6,13 @@ import contextlib
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.distributed import shard_of_this_process
-from bitesize.errors import BadSetting, BitesizeError, WorkerFailed
+from bitesize.errors import BitesizeError, WorkerFailed
 from bitesize.order.order import Shard
-from bitesize.training.backend import load_keras
 
 Value = TypeVar("Value")
 
@@ -70,6 +68,13 @@ class Ranks(ABC):
     def prepare(self, model: Any, padded: bool) -> None:
         """Make the training steps of a compiled model those of all ranks together; ``padded``: batches have padding."""
 
+    def distribute(self) -> bool:
+        """Spread models over all ranks that are made from now on; return whether a model made before must be made again."""
+        return False
+
+    def close(self) -> None:
+        """End the connections to the other ranks, when all of them are done."""
+
     def sum_metrics(self, model: Any) -> None:
         """Make the running sums of a model's metrics those of all ranks, and its other state their mean."""
 
@@ -78,24 +83,24 @@ class Ranks(ABC):
 
         Raises
         ------
-        BitesizeError
-            The error of the function, on all ranks.
+        WorkerFailed
+            If the function raises on rank 0, on the other ranks. Rank 0 raises the error itself.
         """
-        result: Any = None
+        if not self.several:
+            return function()
+        result: Value | None = None
         error: Exception | None = None
         if self.is_first:
             try:
                 result = function()
             except (BitesizeError, OSError) as raised:
                 error = raised
-        if not self.several:
-            if error is not None:
-                raise error
-            return result
-        result, error = self.broadcast((result, error))
+        result, failure = self.broadcast((result, _described(error)))
         if error is not None:
             raise error
-        return result
+        if failure:
+            raise WorkerFailed(f"rank 0 has failed: {failure}")
+        return cast("Value", result)
 
     def together(self, function: Callable[[], Value]) -> Value:
         """Return the result of a function that each rank calls.
@@ -107,20 +112,24 @@ class Ranks(ABC):
         """
         if not self.several:
             return function()
-        result: Any = None
+        result: Value | None = None
         error: Exception | None = None
         try:
             result = function()
         except (BitesizeError, OSError) as raised:
             error = raised
-        where = f"{type(error).__name__} on {socket.gethostname()}: {error}" if error is not None else ""
-        failures = [(rank, text) for rank, text in enumerate(self.collect(where)) if text]
+        failures = [(rank, text) for rank, text in enumerate(self.collect(_described(error))) if text]
         if error is not None:
             raise error
         if failures:
             rank, text = failures[0]
             raise WorkerFailed(f"rank {rank} of {self.shard.world_size} has failed: {text}")
-        return result
+        return cast("Value", result)
+
+
+def _described(error: Exception | None) -> str:
+    """Return an error as text, with its machine: errors themselves cannot always be pickled."""
+    return "" if error is None else f"{error} ({type(error).__name__} on {socket.gethostname()})"
 
 
 class OneProcess(Ranks):
@@ -140,29 +149,3 @@ class OneProcess(Ranks):
     def sum(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the arrays."""
         return [np.asarray(array) for array in arrays]
-
-
-def ranks_of_this_process() -> Ranks:
-    """Return the ranks that train together with this process, if a framework has set up several.
-
-    Raises
-    ------
-    BadSetting
-        If Keras runs on another framework than the one that was set up, or on TensorFlow.
-    """
-    shard = shard_of_this_process({})  # a launcher's variables alone connect nobody
-    if shard.world_size == 1:
-        return OneProcess()
-    backend = load_keras().backend.backend()
-    if backend == "torch":
-        from bitesize.training.torch_ranks import TorchRanks
-
-        return TorchRanks(shard)
-    if backend == "jax":
-        from bitesize.training.jax_ranks import JaxRanks
-
-        return JaxRanks(shard)
-    raise BadSetting(
-        f"{shard.world_size} processes train together on JAX or PyTorch, but Keras runs on {backend}: set the environment variable "
-        "KERAS_BACKEND to jax or torch"
-    )

@@ -23,7 +23,7 @@ def join_data(ranks: Ranks, data: Any, arguments: dict[str, Any]) -> tuple[bool,
     _refuse_all_rows(ranks, data.loader)
     val, class_weight = arguments.get("validation_data"), arguments.get("class_weight")
     padded = data.keep_padding(class_weight)
-    padded_val = hasattr(val, "keep_padding") and val.keep_padding()
+    padded_val = val is not None and hasattr(val, "keep_padding") and val.keep_padding()
     return padded or padded_val, arguments | ({"class_weight": None} if padded else {})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +17,9 @@ from bitesize.training.padded_steps import leave_out_padding
 from bitesize.training.ranks import Ranks
 
 Value = TypeVar("Value")
+# How long ranks wait for work that only rank 0 does, such as a pass over all data before training.
+_PATIENCE = timedelta(days=1)
+_groups: weakref.WeakKeyDictionary[Any, tuple[Any, Any]] = weakref.WeakKeyDictionary()
 
 
 class TorchRanks(Ranks):
@@ -36,6 +40,7 @@ class TorchRanks(Ranks):
                 f"{shard.world_size} processes train together, and Keras runs on torch: call torch.distributed.init_process_group first"
             )
         self._dist = dist
+        self._control, self._patient = _control_groups(dist)
         self._rows = 0  # of the batch that is trained
         self._attached: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -43,7 +48,7 @@ class TorchRanks(Ranks):
         """Return the values of all ranks, by rank."""
         values: list[Any] = [None] * self.shard.world_size
         try:
-            self._dist.all_gather_object(values, value)
+            self._dist.all_gather_object(values, value, group=self._control)
         except RuntimeError as error:
             raise _lost(error) from error
         return values
@@ -52,7 +57,7 @@ class TorchRanks(Ranks):
         """Return the value of rank 0."""
         values = [value]
         try:
-            self._dist.broadcast_object_list(values, src=0)
+            self._dist.broadcast_object_list(values, src=0, group=self._patient)
         except RuntimeError as error:
             raise _lost(error) from error
         return values[0]
@@ -66,13 +71,11 @@ class TorchRanks(Ranks):
         parts = [np.asarray(array) for array in arrays]
         wide = np.concatenate([part.astype(np.float64).ravel() for part in parts])
         tensor = torch.from_numpy(wide)
-        if self._dist.get_backend() == "nccl":
-            tensor = tensor.cuda()
         try:
-            self._dist.all_reduce(tensor)
+            self._dist.all_reduce(tensor, group=self._control)
         except RuntimeError as error:
             raise _lost(error) from error
-        total, sums, start = tensor.cpu().numpy(), [], 0
+        total, sums, start = tensor.numpy(), [], 0
         for part in parts:
             sums.append(total[start : start + part.size].reshape(part.shape).astype(part.dtype))
             start += part.size
@@ -103,6 +106,11 @@ class TorchRanks(Ranks):
 
         model.train_step, optimizer.apply = train_step, apply_average
 
+    def close(self) -> None:
+        """End the connections to the other ranks."""
+        _groups.pop(self._dist.group.WORLD, None)
+        self._dist.destroy_process_group()
+
     def sum_metrics(self, model: Any) -> None:
         """Make the running sums of metrics those of all ranks, and running averages of layers their mean."""
         metrics = list(model.metrics_variables)
@@ -132,6 +140,17 @@ class TorchRanks(Ranks):
         self.diverged = not bool(torch.isfinite(flat).all())
         parts = iter(flat.split([grad.numel() for grad in given]))
         return [None if grad is None else next(parts).reshape(grad.shape).to(grad.dtype) for grad in grads]
+
+
+def _control_groups(dist: Any) -> tuple[Any, Any]:
+    """Return the groups of processes for what is not on a device: one for short waits, one for work of rank 0 that takes long.
+
+    They are made once, because all ranks must make them together.
+    """
+    world = dist.group.WORLD
+    if world not in _groups:
+        _groups[world] = dist.new_group(backend="gloo"), dist.new_group(backend="gloo", timeout=_PATIENCE)
+    return _groups[world]
 
 
 def _rows_of(data: Any) -> int:
