@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
@@ -96,6 +98,30 @@ def leave() -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPT.exit_code)
+
+
+def end_when_blocked() -> None:
+    """Let a signal end this process also while it waits in native code, where Python handles no signal: for another rank, for example.
+
+    Python writes the number of each signal to a socket at once, which a thread reads.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    _sockets[:] = [writer]  # kept open
+
+    def watch() -> None:
+        """End the process if the main thread has not handled a signal, or ended, in time."""
+        while number := reader.recv(1):
+            if number[0] in _SIGNALS:
+                time.sleep(GENTLE_SECONDS + 1)
+                INTERRUPT.number = INTERRUPT.number or number[0]
+                leave()
+
+    threading.Thread(target=watch, name="bitesize-signals", daemon=True).start()
+
+
+_sockets: list[socket.socket] = []
 
 
 @contextlib.contextmanager

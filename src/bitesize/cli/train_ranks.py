@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bitesize.cli.interrupt import end_when_blocked
 from bitesize.cli.run_folder import Chosen, Wanted, choose
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def join() -> Ranks:
 
     ranks = join_launcher()
     _joined[:] = [ranks] if ranks.several else []
+    if ranks.several:
+        end_when_blocked()
     return ranks
 
 

@@ -79,7 +79,7 @@ def _join_torchrun(environment: Mapping[str, str]) -> Ranks:
     if on_gpu:
         torch.cuda.set_device(_count(environment, "LOCAL_RANK"))
     try:
-        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timeout(environment))
+        _connect_torch(dist, "nccl" if on_gpu else "gloo", environment)
     except (RuntimeError, ValueError) as error:
         raise WorkerFailed(
             f"the other processes cannot be reached at MASTER_ADDR {environment['MASTER_ADDR']}: {error}"
@@ -89,6 +89,18 @@ def _join_torchrun(environment: Mapping[str, str]) -> Ranks:
     ranks = ranks_by_port(dist, environment["MASTER_ADDR"])
     dist.destroy_process_group()
     return ranks
+
+
+def _connect_torch(dist: Any, backend: str, environment: Mapping[str, str]) -> None:
+    """Initialize `torch.distributed` with the store of torchrun's agent, whose keys outlive a restart of the processes."""
+    if environment.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        dist.init_process_group(backend, timeout=timeout(environment))
+        return
+    world, rank = _count(environment, "WORLD_SIZE"), _count(environment, "RANK")
+    address = environment["MASTER_ADDR"], _count(environment, "MASTER_PORT")
+    agent = dist.TCPStore(*address, world, is_master=False, timeout=timeout(environment))
+    store = dist.PrefixStore(f"bitesize/{restarts(environment)}", agent)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=timeout(environment))
 
 
 def ranks_by_port(dist: Any, host: str) -> Ranks:

@@ -173,10 +173,10 @@ def _about_ranks(ranks: Ranks, loader: Loader, val_loader: Loader | None) -> lis
     found = ranks.collect((socket.gethostname(), total, loader.budget.total))
     hosts = Counter(host for host, _, _ in found)
     of_host = max(sum(total for each, total, _ in found if each == host) for host in hosts)
-    return [
-        f"ranks: {len(found)} processes on {counted(len(hosts), 'machine')} share each batch of {loader.batch_size} rows; loading needs "
-        f"{format_size(max(total for _, total, _ in found))} in each process, {format_size(of_host)} on a machine"
-    ]
+    each, of_machine = format_size(max(total for _, total, _ in found)), format_size(of_host)
+    machines = counted(len(hosts), "machine")
+    line = f"ranks: {len(found)} processes on {machines} share each batch of {loader.batch_size} rows"
+    return [f"{line}; loading needs {each} in each process, {of_machine} on a machine"]
 
 
 def _as_keras(loader: Loader) -> Any:
