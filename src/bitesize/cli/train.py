@@ -11,6 +11,7 @@ from bitesize.cli.console import command, print_json
 from bitesize.cli.options import Json, Opening, takes_options
 from bitesize.cli.run_folder import Wanted
 from bitesize.cli.train_options import RunOptions, TrainOptions
+from bitesize.cli.workers import WorkerOptions
 
 TrainData = Annotated[
     str | None,
@@ -26,12 +27,16 @@ def train(
     opening: Opening,
     options: TrainOptions,
     run: RunOptions,
+    workers: WorkerOptions,
     ram: Annotated[str | None, typer.Option(hidden=True)] = None,
     json: Json = False,
 ) -> None:
     """Train a classifier. Print the plan first; save the model after each epoch."""
     from bitesize.cli.train_ranks import choose_together, join, refuse_folds
     from bitesize.cli.train_run import train_run
+    from bitesize.cli.train_workers import train_on_workers
+    from bitesize.cluster.join import restarts
+    from bitesize.errors import BadSetting
     from bitesize.training.settings import OPENING, TrainSettings
 
     settings: dict[str, Any] = {
@@ -52,6 +57,13 @@ def train(
         )
         raise typer.BadParameter(f"DATA is missing: {more}.")
     wanted = Wanted(None if data is None else TrainSettings(**settings), given, run.out, run.resume, run.overwrite)
+    if chosen_workers := workers.chosen:
+        if options.folds:
+            raise BadSetting("--folds trains one model after another in one process: leave out --workers")
+        result = train_on_workers(chosen_workers, wanted, json=json)
+        if json and result is not None:
+            print_json(result)
+        return
     ranks = join()
     if options.folds:
         from bitesize.cli.folds import cross_validate
@@ -59,7 +71,7 @@ def train(
         refuse_folds(ranks)
         cross_validate(wanted, json=json)
         return
-    result = train_run(choose_together(ranks, wanted), quiet=json or not ranks.is_first, ranks=ranks)
+    result = train_run(choose_together(ranks, wanted, restarts()), quiet=json or not ranks.is_first, ranks=ranks)
     if json and ranks.is_first:
         print_json(result)
 

@@ -46,15 +46,32 @@ def refuse_folds(ranks: Ranks) -> None:
         )
 
 
-def choose_together(ranks: Ranks, wanted: Wanted) -> Chosen:
-    """Let rank 0 choose and lock the folder, as `choose` does; the others train in the same one."""
+def choose_together(ranks: Ranks, wanted: Wanted, again: int) -> Chosen:
+    """Let rank 0 choose and lock the folder, as `choose` does; the others train in the same one.
+
+    Parameters
+    ----------
+    ranks
+        The processes that train together.
+    wanted
+        Request of the command.
+    again
+        How often these processes were started again: then the run goes on, and is not replaced.
+    """
+    from bitesize.cli.run_folder import say
+
+    if again:
+        wanted = replace(wanted, overwrite=False)
+        if ranks.is_first:
+            say(f"The processes were started again ({again}).")
     if not ranks.several:
         return choose(wanted)
     own: list[Chosen] = []
 
     def first() -> dict[str, Any]:
         """Choose, and return what the others need."""
-        own.append(chosen := _chosen(ranks, wanted))
+        own.append(chosen := choose(wanted))
+        _refuse_estimator(ranks, chosen)
         start = chosen.start
         return {
             "settings": chosen.settings,
@@ -74,21 +91,13 @@ def choose_together(ranks: Ranks, wanted: Wanted) -> Chosen:
     return Chosen(sent["settings"], Start(follow(shown), *rest))
 
 
-def _chosen(ranks: Ranks, wanted: Wanted) -> Chosen:
-    """Choose on rank 0. A launcher that starts the processes again wants the run to go on, not to be replaced."""
-    from bitesize.cli.run_folder import say
-    from bitesize.cluster.join import restarts
+def _refuse_estimator(ranks: Ranks, chosen: Chosen) -> None:
     from bitesize.errors import BadSetting
     from bitesize.training.estimators import is_estimator
 
-    if again := restarts():
-        wanted = replace(wanted, overwrite=False)
-        say(f"The processes were started again ({again}).")
-    chosen = choose(wanted)
     if is_estimator(chosen.settings.model):
         if chosen.start is not None:
             chosen.start.run.release()
         raise BadSetting(
             f"--model {chosen.settings.model} trains in one process, but {ranks.shard.world_size} were started: start it once"
         )
-    return chosen

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bitesize.cli.console import errors, plain, print_warning, say_when_compiling, understood
+from bitesize.cli.interrupt import INTERRUPT, leave
 from bitesize.cli.run_folder import Chosen
 from bitesize.cli.train_end import describe_interrupted, describe_kept, describe_not_learned, print_end
 from bitesize.cli.train_ranks import is_follower
 
 
-def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True, ranks: Any = None) -> dict[str, Any]:
+def train_run(
+    chosen: Chosen,
+    *,
+    quiet: bool,
+    with_plan: bool = True,
+    ranks: Any = None,
+    listener: Any = None,
+    end: Callable[[], None] = leave,
+) -> dict[str, Any]:
     """Train with progress on the terminal; print what is saved when interrupted.
 
     Parameters
@@ -23,8 +33,11 @@ def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True, ranks: Any
         Whether to print the plan.
     ranks
         The processes that train together; None for this process alone.
+    listener
+        Listener to the progress; None for this process's terminal.
+    end
+        Called when training was interrupted and everything is closed.
     """
-    from bitesize.cli.interrupt import INTERRUPT, leave
     from bitesize.cli.progress import Quiet, Terminal
     from bitesize.errors import NotFinite
 
@@ -33,7 +46,7 @@ def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True, ranks: Any
         assert chosen.finished is not None
         return chosen.finished
     settings, out = chosen.settings, start.run.shown
-    listener = Quiet() if quiet else Terminal(with_plan)
+    listener = listener or (Quiet() if quiet else Terminal(with_plan))
     job: Any = None
 
     def close() -> None:
@@ -72,7 +85,7 @@ def train_run(chosen: Chosen, *, quiet: bool, with_plan: bool = True, ranks: Any
         start.run.finish(raises=False)
         say_interrupted()
         close()
-        leave()
+        end()
     except NotFinite as error:
         skips = "" if not error.rows or settings.on_error == "skip" else ": use --on-error skip to skip them"
         raise NotFinite(f"{error}{skips}. {describe_kept(start.run)}", error.rows) from error

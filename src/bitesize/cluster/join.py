@@ -40,7 +40,7 @@ def join_launcher(environment: Mapping[str, str] = os.environ) -> Ranks:
         raise BadSetting(
             f"{name} is {environment[name]}, but Keras runs on {choose_backend()}: start the processes with torchrun, or set KERAS_BACKEND=jax"
         )
-    return _join_jax({})
+    return connect_jax({})
 
 
 def restarts(environment: Mapping[str, str] = os.environ) -> int:
@@ -109,7 +109,7 @@ def ranks_by_port(dist: Any, host: str) -> Ranks:
 
     port: list[Any] = [get_free_port() if dist.get_rank() == 0 else None]
     dist.broadcast_object_list(port, src=0)
-    return _join_jax(
+    return connect_jax(
         {
             "coordinator_address": f"{host}:{port[0]}",
             "num_processes": dist.get_world_size(),
@@ -118,7 +118,7 @@ def ranks_by_port(dist: Any, host: str) -> Ranks:
     )
 
 
-def _join_jax(arguments: dict[str, Any]) -> Ranks:
+def connect_jax(arguments: dict[str, Any]) -> Ranks:
     """Connect processes by `jax.distributed`; without arguments, as their launcher states."""
     import jax
 

@@ -28,11 +28,14 @@ class Ranks(ABC):
         Rank of this process, and number of ranks.
     diverged : bool
         Whether gradients of any rank were NaN or infinite.
+    agreed : Exception or None
+        Error that was raised on all ranks.
     """
 
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
         self.diverged = False
+        self.agreed: Exception | None = None
 
     @property
     def is_first(self) -> bool:
@@ -96,10 +99,9 @@ class Ranks(ABC):
             except (BitesizeError, OSError) as raised:
                 error = raised
         result, failure = self.broadcast((result, _described(error)))
-        if error is not None:
-            raise error
         if failure:
-            raise WorkerFailed(f"rank 0 has failed: {failure}")
+            self.agreed = error or WorkerFailed(f"rank 0 has failed: {failure}")
+            raise self.agreed
         return cast("Value", result)
 
     def together(self, function: Callable[[], Value]) -> Value:
@@ -119,11 +121,10 @@ class Ranks(ABC):
         except (BitesizeError, OSError) as raised:
             error = raised
         failures = [(rank, text) for rank, text in enumerate(self.collect(_described(error))) if text]
-        if error is not None:
-            raise error
         if failures:
             rank, text = failures[0]
-            raise WorkerFailed(f"rank {rank} of {self.shard.world_size} has failed: {text}")
+            self.agreed = error or WorkerFailed(f"rank {rank} of {self.shard.world_size} has failed: {text}")
+            raise self.agreed
         return cast("Value", result)
 
 
