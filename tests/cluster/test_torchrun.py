@@ -1,0 +1,130 @@
+"""Training by torchrun and jax.distributed: the losses of one process, also when ranks are killed and their number changes."""
+
+from __future__ import annotations
+
+import signal
+
+import numpy as np
+import pytest
+
+from tests.cluster.rank_runs import (
+    EPOCHS,
+    end,
+    finished,
+    kill,
+    losses,
+    printed,
+    ranks,
+    start,
+    torchrun,
+    wait_for_epoch,
+    words,
+    write_data,
+)
+
+pytest.importorskip("torch", reason="torchrun is a part of torch")
+pytestmark = [pytest.mark.slow, pytest.mark.framework, pytest.mark.timeout(600)]
+BACKENDS = ["jax", "torch"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    write_data(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(place):
+    """Losses of one process, by backend."""
+    found = {}
+    for backend in BACKENDS:
+        finished(start(place, backend, "bitesize", *words(f"one-{backend}")))
+        found[backend] = losses(place / f"one-{backend}")
+        assert found[backend].shape == (EPOCHS, 2)
+        assert found[backend].min() > 0.05
+    return found
+
+
+def same(found, expected):
+    """Return whether losses are equal within the rounding of float32 sums, which grows over the steps."""
+    assert found.shape == expected.shape
+    return np.allclose(found, expected, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("count", [2, 3])
+def test_any_number_of_ranks_has_the_losses_of_one_process(place, unbroken, backend, count):
+    out = f"{backend}-{count}"
+    text = finished(start(place, backend, *torchrun(count, out)))
+    assert same(losses(place / out), unbroken[backend])
+    assert f"ranks: {count} processes on 1 machine share each batch of 12 rows" in text
+    assert text.count(f"saved in {out}") == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_killed_rank_is_started_again_and_training_goes_on(place, unbroken, backend):
+    out = f"killed-{backend}"
+    process = start(place, backend, *torchrun(2, out, restarts=2))
+    wait_for_epoch(process, place / out, 20)
+    kill(ranks(process, "bitesize train")[-1])
+    text = finished(process)
+    assert "The processes were started again (1)." in text
+    assert "Continuing the interrupted run" in text
+    assert same(losses(place / out), unbroken[backend])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_three_and_two_ranks_train_one_after_another(place, unbroken, backend):
+    out = f"changed-{backend}"
+    for count, epochs in ((1, 25), (3, 60)):
+        process = start(place, backend, *(torchrun(count, out) if count > 1 else ["bitesize", *words(out)]))
+        wait_for_epoch(process, place / out, epochs)
+        end(process)
+    assert "Continuing the interrupted run" in finished(start(place, backend, *torchrun(2, out)))
+    assert same(losses(place / out), unbroken[backend])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ctrl_c_saves_on_all_ranks_together(place, unbroken, backend):
+    out = f"stopped-{backend}"
+    process = start(place, backend, *torchrun(2, out))
+    wait_for_epoch(process, place / out, 20)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    text = printed(process)
+    end(process)
+    assert text.count("Interrupted.") == 1, text[-3000:]
+    finished(start(place, backend, *torchrun(2, out, "--resume")))
+    assert same(losses(place / out), unbroken[backend])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_rank_that_stops_to_answer_ends_the_training(place, backend):
+    out = f"silent-{backend}"
+    process = start(place, backend, *torchrun(2, out), minutes="0.2")
+    wait_for_epoch(process, place / out, 10)
+    follower = ranks(process, "bitesize train")[-1]
+    follower.suspend()
+    try:
+        assert process.wait(200) != 0
+    finally:
+        end(process)
+    assert "does not answer" in printed(process) or "JAX distributed service detected fatal errors" in printed(process)
+
+
+def test_other_data_on_a_rank_is_an_error(place):
+    (place / "other.py").write_text(
+        "import os, sys, runpy\n"
+        "sys.argv = ['bitesize', *sys.argv[1:]]\n"
+        "if os.environ['RANK'] == '1':\n"
+        "    sys.argv[2] = 'data/a'\n"
+        "runpy.run_module('bitesize', run_name='__main__')\n"
+    )
+    command = torchrun(2, "differs", "--labels", "none")
+    command[command.index("-m")] = "other.py"
+    del command[command.index("bitesize")]
+    process = start(place, "torch", *command)
+    assert process.wait(120) != 0
+    end(process)
+    assert "error: " in printed(process)

@@ -1,0 +1,145 @@
+"""`bitesize train --workers`: Ray trains, and what is printed and saved is that of one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.cluster.rank_runs import (
+    EPOCHS,
+    end,
+    finished,
+    kill,
+    losses,
+    printed,
+    ranks,
+    start,
+    wait_for_epoch,
+    words,
+    write_data,
+)
+
+pytest.importorskip("ray", reason="ray is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.framework, pytest.mark.timeout(600)]
+BACKENDS = ["jax", "torch"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workers")
+    write_data(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(place):
+    """Losses of one process, by backend."""
+    found = {}
+    for backend in BACKENDS:
+        if backend == "torch":
+            pytest.importorskip("torch", reason="torch is not installed")
+        finished(start(place, backend, "bitesize", *words(f"one-{backend}")))
+        found[backend] = losses(place / f"one-{backend}")
+    return found
+
+
+def same(found, expected):
+    assert found.shape == expected.shape
+    return np.allclose(found, expected, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_workers_have_the_losses_and_the_folder_of_one_process(place, unbroken, backend):
+    out = f"two-{backend}"
+    text = finished(start(place, backend, "bitesize", *words(out, "--workers", 2)))
+    assert same(losses(place / out), unbroken[backend])
+    assert "ranks: 2 processes on 1 machine share each batch of 12 rows" in text
+    assert text.count(f"saved in {out}") == 1
+    names = {path.name for path in (place / f"one-{backend}").iterdir()}
+    assert {path.name for path in (place / out).iterdir()} == names
+    config = json.loads((place / out / "config.json").read_text())
+    assert "--workers 2" in config["command"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_killed_worker_is_started_again_and_training_goes_on(place, unbroken, backend):
+    out = f"killed-{backend}"
+    process = start(place, backend, "bitesize", *words(out, "--workers", 2))
+    wait_for_epoch(process, place / out, 20)
+    kill(ranks(process, "RayTrainWorker")[-1])
+    text = finished(process)
+    assert "The processes were started again (1)." in text
+    assert "Continuing the interrupted run" in text
+    assert same(losses(place / out), unbroken[backend])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_process_and_workers_continue_each_other(place, unbroken, backend):
+    out = f"changed-{backend}"
+    process = start(place, backend, "bitesize", *words(out))
+    wait_for_epoch(process, place / out, 25)
+    end(process)
+    process = start(place, backend, "bitesize", *words(out, "--workers", 2))
+    wait_for_epoch(process, place / out, 60)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(90) == 130, printed(process)[-3000:]
+    assert printed(process).count("Interrupted.") == 1
+    end(process)
+    finished(start(place, backend, "bitesize", *words(out, "--resume")))
+    assert same(losses(place / out), unbroken[backend])
+
+
+def test_an_error_of_the_workers_is_that_of_one_process(place):
+    done = {}
+    for more in ([], ["--workers", "2"]):
+        process = start(place, "jax", "bitesize", "train", "missing", *more)
+        assert process.wait(120) == 1
+        done[bool(more)] = next(line for line in printed(process).splitlines() if line.startswith("error:"))
+    assert done[True] == done[False]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--workers", "0"], "workers must be a number of at least 1"),
+        (["--workers", "many"], "--workers must be a number such as 4, or a range such as 2..8"),
+        (["--workers", "999"], "--workers 999 needs 999 processors"),
+        (["--workers", "1", "--address", "127.0.0.1:9"], "no cluster of Ray answers at 127.0.0.1:9"),
+        (["--workers", "1", "--address", "somewhere"], "--address must be auto, HOST:PORT or ray://HOST:PORT"),
+        (["--workers", "1", "--address", "auto"], "no connection to Ray at auto"),
+        (["--workers", "1", "--gpus-per-worker", "64"], "needs 64 GPUs"),
+        (["--address", "auto"], "--address and --gpus-per-worker are about --workers"),
+        (["--workers", "2", "--folds", "3"], "--folds trains one model after another in one process"),
+    ],
+)
+def test_wrong_workers_are_refused_before_anything_is_done(place, more, message):
+    process = start(place, "jax", "bitesize", *words("refused"), *more)
+    assert process.wait(120) == 1
+    text = " ".join(printed(process).split())
+    assert message in text
+    assert "Traceback" not in text
+    assert not (place / "refused").exists()
+
+
+def test_without_ray_the_error_names_what_to_install(place):
+    (place / "hidden").mkdir()
+    (place / "hidden" / "ray.py").write_text("raise ImportError('no ray here')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "bitesize", *words("none", "--workers", 2)],
+        cwd=place, env={**os.environ, "PYTHONPATH": str(place / "hidden"), "KERAS_BACKEND": "jax"}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "--workers 2 needs Ray: pip install 'bitesize[ray]'" in " ".join(done.stderr.split())
+
+
+def test_elastic_workers_start_with_what_is_there(place, unbroken):
+    out = "elastic"
+    text = finished(start(place, "jax", "bitesize", *words(out, "--workers", "1..2")), seconds=400)
+    assert len(losses(place / out)) == EPOCHS
+    assert same(losses(place / out), unbroken["jax"]), text[-3000:]
