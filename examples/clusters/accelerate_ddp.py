@@ -9,10 +9,8 @@ import bitesize as bs
 ROWS, EPOCHS, BATCH = 1000, 3, 64
 
 
-def main():
+def main(accelerator):
     """Train, and print what came of it."""
-    # Without cpu=True, Accelerate connects no ranks on a machine without a GPU: each would train alone, on its part of the rows.
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     x = np.random.default_rng(0).random((ROWS, 16), np.float32)
     loader = bs.Loader(bs.open(x, x.mean(axis=1)), batch_size=BATCH, memory="32 MiB", shard="auto", last="pad")
     batches = bs.to_torch(loader, accelerator.device)
@@ -37,8 +35,12 @@ def main():
         accelerator.print(
             f"epoch {epoch} on {accelerator.num_processes} ranks: {ROWS} rows, each on one rank, loss {loss:.6f}"
         )
-    accelerator.end_training()
 
 
 if __name__ == "__main__":
-    main()
+    # Without cpu=True, Accelerate connects no ranks on a machine without a GPU: each would train alone, on its part of the rows.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    main(accelerator)
+    accelerator.free_memory()  # ends the model before its process group; the other way round, PyTorch may abort or hang here (pytorch#56297)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()

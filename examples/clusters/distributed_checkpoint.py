@@ -3,6 +3,7 @@
 FOLDER is new, and seen by all machines. The first run stops within an epoch; repeat the command with another number of processes.
 """
 
+import gc
 import sys
 from itertools import islice
 from pathlib import Path
@@ -45,7 +46,6 @@ def all_batches(loader):
 
 def main(folder):
     """Train until the middle of an epoch, or from there to the end, and print what came of it."""
-    dist.init_process_group("gloo")
     rank, ranks = dist.get_rank(), dist.get_world_size()
     x = np.random.default_rng(0).random((ROWS, 16), np.float32)
     loader = bs.Loader(bs.open(x, x.mean(axis=1)), batch_size=BATCH, memory="32 MiB", shard="auto", last="pad")
@@ -73,8 +73,11 @@ def main(folder):
         assert (state.counts == 1).all()
         if rank == 0:
             print(f"{ranks} ranks: the other {int(new.sum())} rows; each of {ROWS} once in each of {EPOCHS} epochs")
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
+    dist.init_process_group("gloo")
     main(Path(sys.argv[1]))
+    gc.collect()  # ends the model before its process group; the other way round, PyTorch may abort or hang here (pytorch#56297)
+    dist.barrier()
+    dist.destroy_process_group()

@@ -1,5 +1,6 @@
 """torchrun: torchrun --standalone --nproc-per-node 2 examples/clusters/torchrun_ddp.py FOLDER (new, and seen by all machines)"""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -25,7 +26,6 @@ def make_data(folder):
 
 def main(folder):
     """Train, save after each epoch, go on where a run before has ended, and print what came of it."""
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     rank, ranks = dist.get_rank(), dist.get_world_size()
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
     # "auto" takes rank and number of ranks from torch.distributed: no DistributedSampler. Each batch of 64 is cut among the ranks.
@@ -56,8 +56,11 @@ def main(folder):
             torch.save(state, folder / "new.pt")
             os.replace(folder / "new.pt", folder / "state.pt")  # whoever is killed, one of them is complete
             print(f"epoch {epoch} on {ranks} ranks: {ROWS} rows, each on one rank, loss {float(total) / ROWS:.6f}")
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     main(Path(sys.argv[1]))
+    gc.collect()  # ends the model before its process group; the other way round, PyTorch may abort or hang here (pytorch#56297)
+    dist.barrier()
+    dist.destroy_process_group()
