@@ -1,5 +1,6 @@
 """PyTorch on several processes: torchrun --standalone --nproc_per_node=2 examples/torch_ddp.py bitesize-demo/photos"""
 
+import gc
 import sys
 
 import torch
@@ -12,7 +13,6 @@ import bitesize as bs
 
 def main(folder):
     """Train, and print what came of it."""
-    dist.init_process_group("gloo")
     torch.manual_seed(0)
     train, val = bs.open(folder).split(0.85, seed=0)
     # Every batch of 32 is cut among the ranks: no sampler, and the same order whatever their number.
@@ -37,8 +37,11 @@ def main(folder):
         dist.all_reduce(counts)
         if dist.get_rank() == 0:
             print(f"epoch {epoch}: validation accuracy {counts[0] / counts[1]:.3f} of {int(counts[1])} rows")
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
+    dist.init_process_group("gloo")
     main(sys.argv[1])
+    gc.collect()  # ends the model before its process group; the other way round, PyTorch may abort or hang here (pytorch#56297)
+    dist.barrier()
+    dist.destroy_process_group()
