@@ -1,6 +1,7 @@
 """The public names of bitesize: `lazy_loader` reads this file, and so do type checkers and editors."""
 
 from . import keras as keras
+from . import ray as ray
 from . import sklearn as sklearn
 from .batch import Batch as Batch
 from .engine.loader import Loader as Loader
