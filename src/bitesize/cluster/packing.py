@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from bitesize.sources.base import Source
 from bitesize.storage.url import is_url
 
 _log = logging.getLogger("bitesize.pack")
+# Seconds until the system has ended workers that were killed.
+_GONE = 5.0
 
 
 def pack(
@@ -103,7 +106,7 @@ def pack(
     crew.refuse_range("packing")
     if threads not in (None, 1):
         raise BadSetting(
-            f"threads={threads} is for packing by one process: each of the workers packs with one thread, so use more workers"
+            "threads= is for packing by one process: each of the workers packs with one thread, so use more workers"
         )
     if isinstance(memory, Budget):
         raise BadSetting('memory must be a size or "auto": each of the workers has a budget of its own')
@@ -176,5 +179,6 @@ class _Dealer:
             try:
                 yield marker
             finally:
-                for each in due.values():
-                    each.work.remove_partials()
+                deadline = time.monotonic() + _GONE
+                while not all(each.work.remove_partials() for each in due.values()) and time.monotonic() < deadline:
+                    time.sleep(0.05)

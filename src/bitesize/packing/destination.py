@@ -100,9 +100,9 @@ class Destination:
         """Remove a shard."""
         shutil.rmtree(folder)
 
-    def remove_partials(self, folder: Path) -> None:
-        """Remove unfinished shards of killed processes from the folder of a split."""
-        remove_partials(folder)
+    def remove_partials(self, folder: Path) -> bool:
+        """Remove unfinished shards of killed processes from the folder of a split; return whether none of this host is left."""
+        return remove_partials(folder)
 
     def add(self, name: str) -> None:
         """Keep a file of the store that was written in the folder."""

@@ -88,9 +88,9 @@ class PartWork:
         self._destination.remove_shard(folder)
         return None
 
-    def remove_partials(self) -> None:
-        """Remove what killed processes have left of unfinished shards."""
-        self._destination.remove_partials(self.folder)
+    def remove_partials(self) -> bool:
+        """Remove what killed processes have left of unfinished shards; return whether nothing of this host is left."""
+        return self._destination.remove_partials(self.folder)
 
     def changed_since(self, shards: Sequence[ShardInfo]) -> tuple[int, int] | None:
         """Return the rows of the first shard of a complete store that was made from other files, or None."""
