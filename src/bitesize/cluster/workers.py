@@ -83,7 +83,7 @@ class Workers:
         """Raise `BadSetting` if the number of workers is a range, which is for training."""
         if self.fewest != self.most:
             raise BadSetting(
-                f"--workers {self}: a range is for training, which goes on with fewer workers; {work} needs a number, such as {self.most}"
+                f"--workers {self}: a range is for training, which continues with fewer workers; {work} needs a number, such as {self.most}"
             )
 
     @property

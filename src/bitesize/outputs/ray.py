@@ -126,22 +126,31 @@ class _Reading:
         """Bytes of one row of all fields."""
         return sum(field.nbytes for field in self.spec.values())
 
-    def loader(self, source: Source) -> Loader:
+    def loader(self, source: Source, budget: Budget) -> Loader:
         """Return a loader of the rows of a source, in order."""
         return Loader(
-            source, batch_size=self.rows_per_block, transforms=self.transforms, dtype=self.dtype, memory=Budget(self.memory),
-            shuffle=False, threads=1, last="short",
+            source, batch_size=self.rows_per_block, transforms=self.transforms, dtype=self.dtype, memory=budget, shuffle=False,
+            threads=1, last="short",
         )  # fmt: skip
 
     def blocks(self, source: Source, start: int, stop: int) -> Iterator[Any]:
         """Yield the rows from ``start`` to ``stop`` as blocks of Ray Data."""
         part = source if (start, stop) == (0, len(source)) else source.subset(np.arange(start, stop))
-        with self.loader(part) as loader:
+        budget = Budget(self.memory)
+        charge = budget.charge(min(self.rows_per_block, stop - start) * self.row_nbytes, "block of Ray Data")
+        with self.loader(part, budget) as loader:
+            if loader.spec != self.spec:  # each loader takes the shape of its first row
+                primary = source.primary
+                raise BadSetting(
+                    f"{source.describe(start)} is {loader.spec[primary]}, but the first row is {self.spec[primary]}: make all rows the "
+                    "same size, such as with transforms=[bs.Resize(224)]"
+                )
             for batch in loader:
-                with loader.budget.charge(self.row_nbytes * len(batch.rows), "block of Ray Data"):
-                    # The copy belongs to Ray, which puts it into its object store; a view would keep a slot.
-                    yield _block(self.named({name: array.copy() for name, array in batch.items()}, source))
+                # The copy belongs to Ray, which puts it into its object store; a view would keep a slot.
+                arrays = {name: array.copy() for name, array in batch.items()}
                 del batch
+                yield _block(self.named(arrays, source))
+        charge.release()
 
     def named(self, arrays: dict[str, Any], source: Source) -> dict[str, Any]:
         """Add the names of classes to the columns of a block."""
@@ -163,7 +172,7 @@ def _reading(
     if class_names and (labels is None or source.classes is None or source.labels is None):
         raise BadSetting("to_ray: class_names=True needs data with one class per row")
     reading = _Reading(tuple(transforms), dtype, memory, 1, {}, labels)
-    with reading.loader(source) as loader:
+    with reading.loader(source, Budget(memory)) as loader:
         spec, steps = loader.spec, loader.transforms
     for name, field in spec.items():
         if field.dtype.kind not in "biuf":
@@ -213,11 +222,11 @@ def _datasource_class() -> type[Any]:
         from ray.data.block import BlockAccessor, BlockMetadata
         from ray.data.datasource import Datasource, ReadTask
 
-        class SourceDatasource(Datasource):  # type: ignore[misc]
+        class SourceDatasource(Datasource):
             """Datasource of the rows of a source; see `to_ray`."""
 
             def __init__(self, source: Source, reading: _Reading) -> None:
-                super().__init__()
+                Datasource.__init__(self)  # type: ignore[no-untyped-call]
                 self._source, self._reading = source, reading
                 self._reference: Any = None
 

@@ -191,7 +191,7 @@ class PartWork:
 
 
 class Due(NamedTuple):
-    """What is to be packed of one split: its source, the numbers of the shards, and the number of rows that were skipped before."""
+    """Shards of one split that are missing: the work, their numbers, and the number of rows that were skipped before."""
 
     work: PartWork
     numbers: Sequence[int]
