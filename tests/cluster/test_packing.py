@@ -247,6 +247,25 @@ def test_the_command_packs_verifies_and_reports(photos, tmp_path):
     assert contents(tmp_path / "store") == contents(tmp_path / "alone")
 
 
+@pytest.fixture
+def cluster():
+    """The address of a cluster of two machines, of one processor each; here, of two servers on this one."""
+    from ray.cluster_utils import Cluster
+
+    running = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    running.add_node(num_cpus=1)
+    yield running.address
+    running.shutdown()
+
+
+def test_workers_are_on_all_machines_of_a_cluster(photos, tmp_path, cluster):
+    options = ("--kind", "bytes", "--shard-size", "4KiB", "--memory", "32MiB", "--address", cluster)
+    assert "needs 3 processors" in run("pack", photos, "--out", tmp_path / "store", "--workers", 3, *options, code=1).stderr
+    run("pack", photos, "--out", tmp_path / "store", "--workers", 2, *options)
+    bs.pack(opened(photos), tmp_path / "alone", **SMALL)
+    assert contents(tmp_path / "store") == contents(tmp_path / "alone")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -30,7 +30,7 @@ def check_sendable(value: Any, most: int = MOST) -> None:
 
     counter = _Counter(most)
     pickler: Any = cloudpickle.CloudPickler
-    pickler(counter, 5, lambda buffer: counter.write(buffer.raw())).dump(value)
+    pickler(counter, 5, counter.add).dump(value)
 
 
 class _Counter:
@@ -41,11 +41,15 @@ class _Counter:
 
     def write(self, data: Any) -> int:
         """Count the bytes."""
-        size = memoryview(data).nbytes
-        self._nbytes += size
+        nbytes = memoryview(data).nbytes
+        self._nbytes += nbytes
         if self._nbytes > self._most:
             raise DoesNotFit(
                 f"the data has more than {format_size(self._most)} in the memory of this program, which would be sent to each worker: "
                 "save it to files that all machines see, and open these"
             )
-        return size
+        return nbytes
+
+    def add(self, buffer: Any) -> None:
+        """Count the bytes of an array; None leaves them where they are."""
+        self.write(buffer.raw())
