@@ -180,6 +180,14 @@ def test_values_in_memory_are_sent(session, tmp_path):
     np.testing.assert_array_equal(np.concatenate([np.load(shard / "x.npy") for shard in shards]), values)
 
 
+def test_relative_paths_are_those_of_the_program(session, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.arange(9000.0).reshape(-1, 3))
+    bs.ray.pack(bs.open("x.npy"), "store", workers=2, **SMALL)
+    bs.pack(bs.open("x.npy"), "alone", **SMALL)
+    assert contents("store") == contents("alone")
+
+
 @pytest.mark.remote
 def test_a_store_at_an_address_has_the_bytes_of_one_process(session, photos, tmp_path, s3_server, bucket):
     configure(f"s3://{bucket}", s3_server.options())

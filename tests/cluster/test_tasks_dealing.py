@@ -6,9 +6,7 @@ import os
 import signal
 import sys
 import time
-from functools import partial
 
-import numpy as np
 import pytest
 
 import bitesize as bs
@@ -16,7 +14,6 @@ from bitesize.cluster import tasks
 from bitesize.cluster.session import connected
 from bitesize.cluster.tasks import deal
 from bitesize.cluster.workers import Workers
-from bitesize.storage.sending import check_sendable
 
 ray = pytest.importorskip("ray", reason="the workers are processes of Ray")
 
@@ -63,7 +60,7 @@ def test_a_slow_worker_does_not_delay_the_others(session, tmp_path):
             asked.append(piece)
             yield piece
 
-    results = list(deal(session, Workers(2), numbered, (tmp_path,), pieces(), ahead=1))
+    results = list(deal(session, Workers(2), numbered, (tmp_path,), pieces(), queued=1))
     assert [piece for piece, _ in results] == list(range(7))
     processes = [process for _, process in results]
     assert processes.count(processes[0]) <= 2  # the slow one had a piece, and perhaps the last
@@ -79,7 +76,7 @@ def test_few_pieces_are_begun_before_their_results_are_taken(session):
 
     results = deal(session, Workers(2), lambda: abs, (), pieces())
     assert next(results) == 0
-    assert len(asked) <= tasks._UNDER_WAY * 2
+    assert len(asked) <= tasks.AHEAD * 2
     results.close()
 
 
@@ -124,15 +121,22 @@ def dying(folder):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("ahead", [1, 2])
-def test_pieces_of_killed_workers_are_done_by_others(session, tmp_path, ahead):
-    assert list(deal(session, Workers(2), dying, (tmp_path,), range(9), ahead=ahead)) == list(range(9))
+@pytest.mark.parametrize("queued", [1, 2])
+def test_pieces_of_killed_workers_are_done_by_others(session, tmp_path, queued):
+    assert list(deal(session, Workers(2), dying, (tmp_path,), range(9), queued=queued)) == list(range(9))
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_data_in_memory_is_sent_up_to_a_limit(session, monkeypatch):
-    monkeypatch.setattr(tasks, "check_sendable", partial(check_sendable, most=1 << 20))
-    values = np.zeros(1 << 10)
-    assert list(deal(session, Workers(1), lambda values: lambda piece: len(values), (values,), [0])) == [1 << 10]
-    with pytest.raises(bs.DoesNotFit, match=r"more than 1\.0 MiB in the memory of this program"):
-        list(deal(session, Workers(1), lambda values: abs, (np.zeros(1 << 20),), [0]))
+class Missing:
+    def __reduce__(self):
+        return open, ("/data/missing.h5",)
+
+
+def test_data_that_a_worker_cannot_open_is_an_error_that_says_so(session):
+    with pytest.raises(bs.WorkerFailed, match=r"cannot open the data: .*/data/missing\.h5.*all machines share"):
+        list(deal(session, Workers(1), lambda missing: abs, (Missing(),), [0]))
+
+
+def test_relative_paths_mean_the_same_in_workers(session, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert list(deal(session, Workers(1), lambda: os.path.abspath, (), ["data"])) == [str(tmp_path / "data")]

@@ -25,6 +25,7 @@ from bitesize.packing.run import Progress
 from bitesize.packing.settings import Kind, PackSettings
 from bitesize.packing.work import Due, PackedShard, bad_rows
 from bitesize.sources.base import Source
+from bitesize.storage.sending import check_sendable
 from bitesize.storage.url import is_url
 
 _log = logging.getLogger("bitesize.pack")
@@ -155,18 +156,20 @@ class _Dealer:
         crew = replace(self._crew, most=min(self._crew.most, len(pieces)), least=None)
         done: dict[str, list[PackedShard]] = {name: [] for name in due}
         bad = {name: each.bad for name, each in due.items()}
-        with self._shared(due) as marker:
-            arguments = (self._out, marker, self._memory, jobs)
-            with contextlib.closing(deal(self._session, crew, begin_packing, arguments, pieces, ahead=1)) as results:  # type: ignore[type-var]
-                for (name, number), (shard, peak) in zip(pieces, results, strict=True):
-                    work = due[name].work
-                    if shard.info is not None:  # its folder is that of the worker
-                        shard = shard._replace(info=replace(shard.info, folder=work.folder / f"{number:05}"))
-                    done[name].append(shard)
-                    self.peak = max(self.peak, peak)
-                    bad[name] = bad_rows(work, shard, bad[name])
-                    start, stop = work.plan.rows_of(number)
-                    progress(stop - start)
+        with contextlib.ExitStack() as stack:
+            stack.callback(budget.charge(check_sendable(jobs), "sources sent to workers").release)
+            arguments = (self._out, stack.enter_context(self._shared(due)), self._memory, jobs)
+            dealt = deal(self._session, crew, begin_packing, arguments, pieces, queued=1)
+            results = stack.enter_context(contextlib.closing(dealt))
+            for (name, number), (shard, peak) in zip(pieces, results, strict=True):
+                work = due[name].work
+                if shard.info is not None:  # its folder is that of the worker
+                    shard = shard._replace(info=replace(shard.info, folder=work.folder / f"{number:05}"))
+                done[name].append(shard)
+                self.peak = max(self.peak, peak)
+                bad[name] = bad_rows(work, shard, bad[name])
+                start, stop = work.plan.rows_of(number)
+                progress(stop - start)
         return done
 
     @contextlib.contextmanager

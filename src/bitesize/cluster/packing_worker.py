@@ -63,7 +63,7 @@ def begin_packing(
     if marker is not None:
         check_marked(marker)
     for job in jobs.values():
-        _check_visible(job.plan.source)
+        check_visible(job.plan.source)
     return _Packing(out, marker, Budget(memory), jobs)
 
 
@@ -107,7 +107,7 @@ def _own_working_folder(address: str, stack: contextlib.ExitStack) -> Destinatio
     raise AssertionError
 
 
-def _check_visible(source: Source) -> None:
+def check_visible(source: Source) -> None:
     """Raise unless this process sees the files of a source; of a source with a file for each row, the first one."""
     source.check_unchanged()
     missing = [path for path in source.paths(0) if not is_url(path) and not os.path.exists(path)]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from bitesize.cluster.session import Session
 from bitesize.cluster.worker_start import WorkerStart
 from bitesize.cluster.workers import Workers
 from bitesize.errors import BitesizeError, WorkerFailed
-from bitesize.storage.sending import check_sendable
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
+# Pieces of each worker that may be dealt before the oldest result is taken, so that a slow worker does not delay others.
+AHEAD = 4
 # Pieces that each worker has before it: one in work, one that waits for it.
-_AHEAD = 2
-# Pieces of each worker that may be begun before the oldest result is taken, so that a slow worker does not delay others.
-_UNDER_WAY = 4
+_QUEUED = 2
 # How often a piece is given to another worker if the one that had it has died: by a kill, or for lack of memory.
 TRIES = 3
 # Seconds to wait until workers that were ended are gone, so that they write nothing afterwards.
@@ -32,8 +31,8 @@ def deal(
     arguments: tuple[Any, ...],
     pieces: Iterable[Piece],
     *,
-    ahead: int = _AHEAD,
-) -> Iterator[Result]:
+    queued: int = _QUEUED,
+) -> Generator[Result, None, None]:
     """Yield the results of all pieces, in their order; each piece is done by the worker that is free first.
 
     Parameters
@@ -44,19 +43,17 @@ def deal(
         Called once in each worker as ``prepare(*arguments)``; returns the function that does a piece. All of it can be pickled.
     pieces
         Pieces of work. A piece may be done again if its worker died, so it must not matter how often it is begun.
-    ahead
+    queued
         Pieces that each worker has before it, with the one in work: 1 for long pieces, so that none waits for a slow worker.
 
     Raises
     ------
     BitesizeError
         The error of the first piece that has failed.
-    DoesNotFit
-        If the arguments are too large to be sent.
     WorkerFailed
         If the worker of a piece died `TRIES` times.
     """
-    crew = _Crew(session, workers, ahead)
+    crew = _Crew(session, workers, queued)
     try:
         crew.begin(prepare, arguments)
         yield from crew.results(iter(pieces))
@@ -73,9 +70,12 @@ class Worker:
 
         return str(ray.get_runtime_context().get_node_id())
 
-    def begin(self, start: WorkerStart, local_workers: int, prepared: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
-        """Prepare for the work."""
+    def begin(self, start: WorkerStart, local_workers: int) -> None:
+        """Prepare the process, before data is opened in it."""
         start.apply(local_workers)
+
+    def prepare(self, prepared: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
+        """Prepare for the work."""
         prepare, arguments = prepared
         self._work = prepare(*arguments)
 
@@ -97,35 +97,36 @@ class _Dealt(NamedTuple):
 class _Crew:
     """The workers of one command."""
 
-    def __init__(self, session: Session, workers: Workers, ahead: int) -> None:
-        self._ray, self._workers, self._ahead = session.ray, workers, ahead
+    def __init__(self, session: Session, workers: Workers, queued: int) -> None:
+        self._ray, self._workers, self._queued = session.ray, workers, queued
         self._start, self._actors = WorkerStart(), list[Any]()
         self._under_way: dict[Any, _Dealt] = {}  # by the reference to the result
         self._local: Counter[str] = Counter()
 
     def begin(self, prepare: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         """Start the workers, and prepare them."""
-        check_sendable(arguments)
         self._prepared = self._ray.put((prepare, arguments))
         self._actors += [self._actor() for _ in range(self._workers.most)]
         nodes = self._get([actor.node.remote() for actor in self._actors])
         self._local.update(nodes)
-        self._get([self._begin(actor, self._local[node]) for actor, node in zip(self._actors, nodes, strict=True)])
+        begun = [self._begin(actor, self._local[node]) for actor, node in zip(self._actors, nodes, strict=True)]
+        for references in begun:
+            self._get(references)
 
     def _actor(self) -> Any:
         kind, resources = self._ray.remote(Worker), self._workers.resources
         options = {"num_cpus": resources["CPU"], "num_gpus": resources.get("GPU", 0), "scheduling_strategy": "SPREAD"}
         return kind.options(**options).remote()
 
-    def _begin(self, actor: Any, local: int) -> Any:
-        return actor.begin.remote(self._start, local, self._prepared)
+    def _begin(self, actor: Any, local: int) -> list[Any]:
+        return [actor.begin.remote(self._start, local), actor.prepare.remote(self._prepared)]
 
     def results(self, pieces: Iterator[Any]) -> Iterator[Any]:
         """Deal the pieces, a few ahead, and yield the results in order."""
         finished: dict[int, Any] = {}  # results, and errors, that came before those of earlier pieces
         dealt = due = 0
         while True:
-            while dealt - due < _UNDER_WAY * len(self._actors) and (number := self._free()) is not None:
+            while dealt - due < AHEAD * len(self._actors) and (number := self._free()) is not None:
                 piece = next(pieces, _NO_PIECE)
                 if piece is _NO_PIECE:
                     break
@@ -147,7 +148,7 @@ class _Crew:
         loads = [0] * len(self._actors)
         for dealt in self._under_way.values():
             loads[dealt.number] += 1
-        return loads.index(min(loads)) if min(loads) < self._ahead else None
+        return loads.index(min(loads)) if min(loads) < self._queued else None
 
     def _deal(self, dealt: _Dealt) -> None:
         self._under_way[dealt.actor.do.remote(dealt.piece)] = dealt
@@ -181,6 +182,13 @@ class _Crew:
             cause = error.cause
             if isinstance(cause, BitesizeError | OSError):
                 raise cause from None
+            if isinstance(
+                cause, self._ray.exceptions.RaySystemError
+            ):  # Ray has only the text of errors while it opens what was sent
+                text = str(cause).removeprefix("System error: ").partition("\n")[0]
+                raise WorkerFailed(
+                    f"a worker cannot open the data: {text}. Use a folder that all machines share, or addresses such as s3://bucket/data"
+                ) from error
             raise
 
     def close(self) -> None:

@@ -11,8 +11,8 @@ from bitesize.memory.sizes import format_size
 MOST = 2 << 30
 
 
-def check_sendable(value: Any, most: int = MOST) -> None:
-    """Raise unless a value takes at most ``most`` bytes when it is pickled; no memory is allocated for them.
+def check_sendable(value: Any, most: int = MOST) -> int:
+    """Return the bytes that a value takes when it is pickled, for which no memory is allocated; raise if there are more than ``most``.
 
     Parameters
     ----------
@@ -20,6 +20,11 @@ def check_sendable(value: Any, most: int = MOST) -> None:
         Value that Ray can pickle.
     most
         Largest number of bytes.
+
+    Returns
+    -------
+    int
+        The number of bytes.
 
     Raises
     ------
@@ -31,19 +36,20 @@ def check_sendable(value: Any, most: int = MOST) -> None:
     counter = _Counter(most)
     pickler: Any = cloudpickle.CloudPickler
     pickler(counter, 5, counter.add).dump(value)
+    return counter.nbytes
 
 
 class _Counter:
     """A file that counts what is written."""
 
     def __init__(self, most: int) -> None:
-        self._most, self._nbytes = most, 0
+        self._most, self.nbytes = most, 0
 
     def write(self, data: Any) -> int:
         """Count the bytes."""
         nbytes = memoryview(data).nbytes
-        self._nbytes += nbytes
-        if self._nbytes > self._most:
+        self.nbytes += nbytes
+        if self.nbytes > self._most:
             raise DoesNotFit(
                 f"the data has more than {format_size(self._most)} in the memory of this program, which would be sent to each worker: "
                 "save it to files that all machines see, and open these"
