@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from bitesize.cluster.packing_worker import Job, begin_packing
+from bitesize.cluster.packing_worker import Job, Sent, begin_packing
 from bitesize.cluster.session import Session, connected
 from bitesize.cluster.shared_folder import marked
 from bitesize.cluster.tasks import deal
@@ -25,6 +25,7 @@ from bitesize.packing.run import Progress
 from bitesize.packing.settings import Kind, PackSettings
 from bitesize.packing.work import Due, PackedShard, bad_rows
 from bitesize.sources.base import Source
+from bitesize.sources.known_lists import lists_of
 from bitesize.storage.sending import check_sendable
 from bitesize.storage.url import is_url
 
@@ -158,7 +159,9 @@ class _Dealer:
         bad = {name: each.bad for name, each in due.items()}
         with contextlib.ExitStack() as stack:
             stack.callback(budget.charge(check_sendable(jobs), "sources sent to workers").release)
-            arguments = (self._out, stack.enter_context(self._shared(due)), self._memory, jobs)
+            lists = lists_of(*(job.plan.source for job in jobs.values()))
+            sent = Sent(lists, self._session.ray.put(jobs))
+            arguments = (self._out, stack.enter_context(self._shared(due)), self._memory, sent)
             dealt = deal(self._session, crew, begin_packing, arguments, pieces, queued=1)
             results = stack.enter_context(contextlib.closing(dealt))
             for (name, number), (shard, peak) in zip(pieces, results, strict=True):

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from bitesize.cluster.shared_folder import check_marked
 from bitesize.errors import NotFound, PackedError
@@ -19,6 +20,7 @@ from bitesize.packing.plan import PartPlan
 from bitesize.packing.settings import PackSettings
 from bitesize.packing.work import PackedShard, PartWork
 from bitesize.sources.base import Source
+from bitesize.sources.known_lists import SentList
 from bitesize.storage.url import is_url
 
 Piece = tuple[str, int]  # the name of a split, and the number of a shard
@@ -39,8 +41,15 @@ class Job:
         return cls(work.plan, work.settings, work.key)
 
 
+class Sent(NamedTuple):
+    """Lists of objects, and a reference of Ray to the jobs by split, which are opened after the lists."""
+
+    lists: tuple[SentList, ...]
+    jobs: Any
+
+
 def begin_packing(
-    out: str, marker: Path | None, memory: int | str, jobs: Mapping[str, Job]
+    out: str, marker: Path | None, memory: int | str, sent: Sent
 ) -> Callable[[Piece], Packed]:  # fmt: skip
     """Prepare this process to pack shards, and return the function that packs one.
 
@@ -52,16 +61,21 @@ def begin_packing(
         A file in the folder that this process must see; None for an address.
     memory
         Memory budget.
-    jobs
-        What is packed, by the name of the split.
+    sent
+        What is packed.
 
     Raises
     ------
     NotFound
         If this process does not see the folder, or the files of the data.
     """
+    import ray
+
     if marker is not None:
         check_marked(marker)
+    for each in sent.lists:
+        each.use()
+    jobs = ray.get(sent.jobs)
     for job in jobs.values():
         check_visible(job.plan.source)
     return _Packing(out, marker, Budget(memory), jobs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,6 +15,7 @@ from bitesize.errors import BadSetting, MissingPackage
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import parse_size
 from bitesize.sources.base import Source
+from bitesize.sources.known_lists import lists_of
 from bitesize.spec import Field
 from bitesize.storage.sending import check_sendable
 from bitesize.transforms.base import Step
@@ -207,11 +208,20 @@ def _block(arrays: dict[str, Any]) -> Any:
     return BlockAccessor.batch_to_block(arrays)
 
 
-def _read(source: Any, reading: _Reading, start: int, stop: int) -> Iterator[Any]:
-    """Read a range of rows in a task of Ray; ``source`` is a reference to it."""
+class _Sent(NamedTuple):
+    """References to a source in Ray's object store, and to the lists of objects that are needed before it is opened."""
+
+    lists: Any
+    source: Any
+
+
+def _read(sent: _Sent, reading: _Reading, start: int, stop: int) -> Iterator[Any]:
+    """Read a range of rows in a task of Ray."""
     import ray
 
-    yield from reading.blocks(ray.get(source), start, stop)
+    for each in ray.get(sent.lists):
+        each.use()
+    yield from reading.blocks(ray.get(sent.source), start, stop)
 
 
 def _datasource_class() -> type[Any]:
@@ -228,7 +238,7 @@ def _datasource_class() -> type[Any]:
             def __init__(self, source: Source, reading: _Reading) -> None:
                 Datasource.__init__(self)  # type: ignore[no-untyped-call]
                 self._source, self._reading = source, reading
-                self._reference: Any = None
+                self._sent: _Sent | None = None
 
             def get_name(self) -> str:
                 """Return the name of the read tasks."""
@@ -243,8 +253,8 @@ def _datasource_class() -> type[Any]:
             ) -> list[Any]:  # fmt: skip
                 """Return up to ``parallelism`` tasks, which get the source from Ray's object store."""
                 reading = self._reading
-                if self._reference is None:  # Ray asks more than once
-                    self._reference = ray.put(self._source)
+                if self._sent is None:  # Ray asks more than once
+                    self._sent = _Sent(ray.put(lists_of(self._source)), ray.put(self._source))
                 row = {name: np.zeros((1, *field.shape), field.dtype) for name, field in reading.spec.items()}
                 schema = BlockAccessor.for_block(_block(reading.named(row, self._source))).schema()
                 tasks = []
@@ -253,7 +263,7 @@ def _datasource_class() -> type[Any]:
                     rows = last - start
                     metadata = BlockMetadata(rows, rows * reading.row_nbytes, exec_stats=None, input_files=None)
                     tasks.append(
-                        ReadTask(partial(_read, self._reference, reading, start, last), metadata, schema, per_task_row_limit)
+                        ReadTask(partial(_read, self._sent, reading, start, last), metadata, schema, per_task_row_limit)
                     )
                 return tasks
 
