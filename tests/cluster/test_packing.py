@@ -249,7 +249,8 @@ def test_the_command_packs_verifies_and_reports(photos, tmp_path):
     options = ("--kind", "bytes", "--shard-size", "4KiB", "--memory", "32MiB", "--workers", "2")
     told = " ".join(run("pack", photos, "--out", tmp_path / "store", "--verify", *options).stdout.split())
     assert "24 rows (train 16, val 8) as bytes" in told
-    assert "32 MiB for each of 2 workers" in told
+    assert "workers: 2: Ray on this machine" in told
+    assert "32 MiB for each of 2 workers (--memory is the budget of one)" in told
     assert "all checksums agree" in told
     bs.pack(opened(photos), tmp_path / "alone", **SMALL)
     assert contents(tmp_path / "store") == contents(tmp_path / "alone")

@@ -6,16 +6,21 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
 from bitesize.outputs.ray import ranges
+from bitesize.sources.protocol import ChunkStarts
 from bitesize.storage.stores import configure
 
 ray = pytest.importorskip("ray", reason="the datasets are those of Ray Data")
 data = pytest.importorskip("ray.data", reason="the datasets are those of Ray Data")
-# Ray Data warns of its own settings when it makes them.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+# Ray Data warns of its own settings when it makes them, and its threads let a warning through that they mean to ignore.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:The given NumPy array is not writable:UserWarning"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +141,39 @@ def test_tasks_end_at_chunks_and_read_each_once(tmp_path):
     assert all(start % 8 == 0 for start, _ in found)
     assert len(ranges(source, 1000)) == 13  # chunks
     assert len(ranges(bs.open(np.zeros((5, 2))), 1000)) == 5
+
+
+class Chunked(bs.Source):
+    """Rows in chunks of several sizes."""
+
+    spec = {"x": bs.Field((), np.dtype("i8"))}
+    reads_by_chunk = True
+
+    def __init__(self, sizes):
+        self._starts = np.concatenate([[0], np.cumsum(sizes)])
+
+    def __len__(self):
+        return int(self._starts[-1])
+
+    def read(self, rows, into):
+        into["x"][...] = rows
+
+    def chunks(self):
+        return ChunkStarts(self._starts, None)
+
+    def _identity(self):
+        return self._starts.tobytes()
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=30), st.integers(1, 100), st.booleans())
+def test_ranges_have_each_row_once_and_whole_chunks(sizes, parts, chunked):
+    source = Chunked(sizes) if chunked else bs.open(np.zeros(sum(sizes)))
+    found = ranges(source, parts)
+    assert [row for start, stop in found for row in range(start, stop)] == list(range(len(source)))
+    assert len(found) <= parts
+    assert all(start < stop for start, stop in found)
+    if chunked:
+        assert {start for start, _ in found} <= set(np.cumsum([0, *sizes]).tolist())
 
 
 def test_a_limit_of_rows_reads_no_more():

@@ -114,6 +114,7 @@ def pack(
         raise BadSetting('memory must be a size or "auto": each of the workers has a budget of its own')
     settings = PackSettings(kind, transforms, max_side, quality, shard_size, on_error, max_bad, 1)
     with connected(crew) as session:
+        _log.info("workers: %s: %s", crew, session.described)
         dealer = _Dealer(session, crew, out, memory)
         report = pack_with(data, out, settings, memory=memory, verify=verify, progress=progress, packer=dealer)
     return replace(report, peak_nbytes=max(report.peak_nbytes, dealer.peak), notes=(*report.notes, dealer.note))
