@@ -22,8 +22,10 @@ MixUp, CutMix
 Map         apply your own function
 to_keras, to_torch, to_jax, to_tensorflow
             convert a loader to the dataset type of a framework
+to_ray      convert a source to a dataset of Ray Data
 keras       training with Keras that resumes at the exact batch: `keras.fit`, `keras.Checkpoint`
 sklearn     train estimators batch by batch, and compute their results in order: `sklearn.partial_fit`, `sklearn.predict`
+ray         work of several processes and machines: `ray.pack`
 load        a trained run: a `TrainedModel`, which predicts and evaluates
 Order, Shard, Cursor
             the order of rows, the rows of each rank, and the position in the order

@@ -1,6 +1,7 @@
 """The public names of bitesize: `lazy_loader` reads this file, and so do type checkers and editors."""
 
 from . import keras as keras
+from . import ray as ray
 from . import sklearn as sklearn
 from .batch import Batch as Batch
 from .engine.loader import Loader as Loader
@@ -36,6 +37,7 @@ from .order.order import Order as Order
 from .order.order import Shard as Shard
 from .outputs.jax import to_jax as to_jax
 from .outputs.keras import to_keras as to_keras
+from .outputs.ray import to_ray as to_ray
 from .outputs.tensorflow import to_tensorflow as to_tensorflow
 from .outputs.torch import to_torch as to_torch
 from .packed.cache_settings import Cache as Cache

@@ -38,6 +38,8 @@ _OPTIONS = {
         "kind",
         "shard_size",
         "max_bad",
+        "memory",
+        "threads",
         "listing",
     )
 } | {"by": "--split-by", "weights": "--sample-weights"}

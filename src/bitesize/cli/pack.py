@@ -11,6 +11,7 @@ import typer
 
 from bitesize.cli.console import console, counted, in_options, in_seconds, plain, print_json, say, say_when_compiling
 from bitesize.cli.options import Data, Json, MaxBad, Memory, OnError, Opening, parse_on_error, takes_options
+from bitesize.cli.workers import WorkerOptions
 
 if TYPE_CHECKING:
     from bitesize.packing.report import PackReport
@@ -63,6 +64,7 @@ Verify = Annotated[
 def pack(
     data: Data,
     opening: Opening,
+    on: WorkerOptions,
     out: Store = None,
     kind: KindOption = "auto",
     max_side: MaxSide = None,
@@ -78,7 +80,8 @@ def pack(
 ) -> None:
     """Decode or collect data once into a packed store of few large plain files; an interrupted run continues when it is started again.
 
-    All splits of the data are packed. Exit codes of --verify: 0: no problems; 3: damaged shards.
+    All splits of the data are packed. With --workers, Ray divides the shards among processes of one machine or several; the store has the
+    same bytes. Exit codes of --verify: 0: no problems; 3: damaged shards.
     """
     import bitesize as bs
     from bitesize.cli.bar import counting
@@ -94,7 +97,8 @@ def pack(
         "kind": kind, "max_side": max_side, "quality": quality, "threads": threads, "shard_size": shard_size,
         "on_error": parse_on_error(on_error), "max_bad": max_bad, "transforms": [] if resize is None else [bs.Resize(_size(resize))],
     }  # fmt: skip
-    parts, budget = _opened(data, opening), bs.Budget(memory)
+    workers, parts = on.chosen, _opened(data, opening)
+    budget = None if workers is not None else bs.Budget(memory)
     done = 0
     with (
         _notes_shown(hide=json),
@@ -107,11 +111,14 @@ def pack(
             advance(rows - done)
             done = rows
 
-        report = bs.pack(parts, out, memory=budget, progress=progress, **settings)
+        if workers is not None:
+            report = bs.ray.pack(parts, out, workers=workers, memory=memory, progress=progress, **settings)
+        else:
+            report = bs.pack(parts, out, memory=budget or memory, progress=progress, **settings)
     if json:
-        print_json(_as_json(report, budget.peak))
+        print_json(_as_json(report))
     else:
-        _show(report, budget.peak)
+        _show(report, "peak memory" if workers is None else "peak memory of a worker")
     if verify:
         _verify(out, json, quiet=json)
 
@@ -165,7 +172,7 @@ def _notes_shown(*, hide: bool) -> Iterator[None]:
         log.setLevel(before)
 
 
-def _show(report: PackReport, peak: int) -> None:
+def _show(report: PackReport, peak: str) -> None:
     from bitesize.memory.sizes import format_size
 
     total = sum(report.rows.values())
@@ -174,13 +181,13 @@ def _show(report: PackReport, peak: int) -> None:
     rate = f", {total / report.seconds:,.0f} rows/s" if report.seconds > 0 and not report.kept else ""
     console.print(
         f"{counted(total, 'row')}{f' ({rows})' if rows else ''} as {report.kind}: {counted(report.shards, 'shard')}{kept}, "
-        f"{format_size(report.nbytes)} in [bold]{plain(report.path)}[/]: {in_seconds(report.seconds)}{rate}, peak memory {format_size(peak)}",
+        f"{format_size(report.nbytes)} in [bold]{plain(report.path)}[/]: {in_seconds(report.seconds)}{rate}, {peak} {format_size(report.peak_nbytes)}",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _as_json(report: PackReport, peak: int) -> dict[str, Any]:
+def _as_json(report: PackReport) -> dict[str, Any]:
     return {
         "path": str(report.path),
         "kind": report.kind,
@@ -194,7 +201,7 @@ def _as_json(report: PackReport, peak: int) -> dict[str, Any]:
         ],
         "notes": list(report.notes),
         "seconds": report.seconds,
-        "peak_bytes": peak,
+        "peak_bytes": report.peak_nbytes,
     }
 
 

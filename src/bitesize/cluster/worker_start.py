@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -28,11 +29,14 @@ class WorkerStart:
         Options of the storages of addresses; they may be secrets, so they are never printed.
     environment
         Variables of the environment.
+    folder
+        Current folder, so that relative paths mean the same.
     """
 
     version: str = __version__
     storages: Mapping[str, Mapping[str, Any]] = field(default_factory=configured, repr=False)
     environment: Mapping[str, str] = field(default_factory=lambda: _environment())
+    folder: str = field(default_factory=os.getcwd)
 
     def apply(self, local_workers: int) -> None:
         """Prepare this process, one of ``local_workers`` on its machine.
@@ -47,6 +51,8 @@ class WorkerStart:
                 f"the program has bitesize {self.version}, but the worker on {socket.gethostname()} has {__version__}: install the same "
                 "version on all machines"
             )
+        with contextlib.suppress(OSError):  # it need not exist on this machine, if paths are absolute
+            os.chdir(self.folder)
         os.environ.update(self.environment)
         os.environ["LOCAL_WORLD_SIZE"] = str(local_workers)
         for root, options in self.storages.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bitesize.checks import is_whole
@@ -65,6 +65,26 @@ class Workers:
             raise BadSetting(f"--workers must be a number such as 4, or a range such as 2..8, not {text!r}")
         first, last = int(found[1]), found[2]
         return cls(first if last is None else int(last), None if last is None else first, address, gpus_per_worker)
+
+    @classmethod
+    def of(cls, workers: int | str | Workers, address: str | None = None) -> Workers:
+        """Return the workers that a caller has given as a number, a range such as ``"2..8"``, or `Workers`.
+
+        Raises
+        ------
+        BadSetting
+            If they are anything else.
+        """
+        if isinstance(workers, Workers):
+            return workers if address is None else replace(workers, address=address)
+        return cls.parse(workers, address) if isinstance(workers, str) else cls(workers, address=address)
+
+    def refuse_range(self, work: str) -> None:
+        """Raise `BadSetting` if the number of workers is a range, which is for training."""
+        if self.fewest != self.most:
+            raise BadSetting(
+                f"--workers {self}: a range is for training, which continues with fewer workers; {work} needs a number, such as {self.most}"
+            )
 
     @property
     def fewest(self) -> int:

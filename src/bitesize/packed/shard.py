@@ -274,10 +274,21 @@ def verify(info: ShardInfo, seen: Callable[[int], None] | None = None) -> None:
             )
 
 
-def remove_partials(folder: Path) -> None:
-    """Remove the temporary folders of killed writers of this host in a folder, which need not exist."""
+def remove_partials(folder: Path) -> bool:
+    """Remove the temporary folders of killed writers of this host in a folder, which need not exist.
+
+    Returns
+    -------
+    bool
+        Whether none of this host is left; those of processes that live are not removed.
+    """
+    done = True
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for name in os.listdir(folder):
             match = _PARTIAL.fullmatch(name)
-            if match and match["host"] == platform.node()[:40] and not psutil.pid_exists(int(match["process"])):
-                shutil.rmtree(Path(folder) / name, ignore_errors=True)
+            if match and match["host"] == platform.node()[:40]:
+                if psutil.pid_exists(int(match["process"])):
+                    done = False
+                else:
+                    shutil.rmtree(Path(folder) / name, ignore_errors=True)
+    return done

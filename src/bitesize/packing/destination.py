@@ -100,9 +100,9 @@ class Destination:
         """Remove a shard."""
         shutil.rmtree(folder)
 
-    def remove_partials(self, folder: Path) -> None:
-        """Remove unfinished shards of killed processes from the folder of a split."""
-        remove_partials(folder)
+    def remove_partials(self, folder: Path) -> bool:
+        """Remove unfinished shards of killed processes from the folder of a split; return whether none of this host is left."""
+        return remove_partials(folder)
 
     def add(self, name: str) -> None:
         """Keep a file of the store that was written in the folder."""
@@ -119,13 +119,15 @@ class RemoteDestination(Destination):
     ----------
     address
         Folder of the store, such as ``s3://bucket/packed/``.
+    suffix
+        End of the name of the working folder, of which each process needs its own.
     """
 
     keeps = False
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, suffix: str = "") -> None:
         address = address.rstrip("/")
-        super().__init__(working_folder() / sha256(address.encode()).hexdigest()[:24])
+        super().__init__(working_folder() / (sha256(address.encode()).hexdigest()[:24] + suffix))
         self.final, self._address = folder_of(address), address
         self._there: Mapping[str, Entry] = {}
 
@@ -136,17 +138,18 @@ class RemoteDestination(Destination):
             try:
                 yield
             finally:
-                self._clear()
+                self.clear()
 
     def begin(self) -> None:
         """List the objects of the store, and copy what describes it."""
-        self._clear()
+        self.clear()
         self._there = objects_below(self._address)
         for name in (MANIFEST, PACKING):
             if name in self._there:
                 download(f"{self._address}/{name}", self._there[name], self.folder / name)
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Empty the working folder."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

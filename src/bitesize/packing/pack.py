@@ -14,6 +14,7 @@ from bitesize.packing.destination import destination_of
 from bitesize.packing.report import PackReport
 from bitesize.packing.run import PackRun, Progress
 from bitesize.packing.settings import Kind, PackSettings
+from bitesize.packing.work import Packer, pack_by_threads
 from bitesize.sources.base import Source
 
 
@@ -104,7 +105,21 @@ def pack(
     >>> np.load(folder / "00000" / "x.npy", mmap_mode="r").shape
     (6, 2)
     """
-    settings = PackSettings(kind, tuple(transforms) if isinstance(transforms, list) else transforms, max_side, quality, shard_size, on_error, max_bad, threads)  # type: ignore[arg-type]  # fmt: skip
+    settings = PackSettings(kind, transforms, max_side, quality, shard_size, on_error, max_bad, threads)
+    return pack_with(data, out, settings, memory=memory, verify=verify, progress=progress)
+
+
+def pack_with(
+    data: Source | Mapping[str, Source],
+    out: str | os.PathLike[str],
+    settings: PackSettings,
+    *,
+    memory: int | str | Budget = "auto",
+    verify: bool = False,
+    progress: Progress | None = None,
+    packer: Packer = pack_by_threads,
+) -> PackReport:
+    """Pack with settings that are checked already; ``packer`` packs the shards. See `pack`."""
     parts = {"": data} if isinstance(data, Source) else dict(data) if isinstance(data, Mapping) else {}
     if not parts or not all(isinstance(part, Source) for part in parts.values()):
         raise BadSetting("data must be a Source, or a mapping of names to Sources")
@@ -114,4 +129,4 @@ def pack(
         if name and not valid_split(name):
             raise BadSetting(f"the name of a split must have ASCII letters, digits, _ and - only, not {name!r}")
     with destination.locked():
-        return PackRun(destination, parts, settings, as_budget(memory), progress).run(verify, begun)
+        return PackRun(destination, parts, settings, as_budget(memory), progress, packer).run(verify, begun)

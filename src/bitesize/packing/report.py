@@ -31,6 +31,8 @@ class PackReport:
         What was decided, one line each.
     seconds : float
         Time of this run.
+    peak_nbytes : int
+        Largest number of bytes that the memory budget held; with several workers, that of the one with the most.
 
     Examples
     --------
@@ -50,3 +52,4 @@ class PackReport:
     skipped: Mapping[str, tuple[Skipped, ...]]
     notes: tuple[str, ...]
     seconds: float
+    peak_nbytes: int = 0

@@ -27,7 +27,7 @@ from bitesize.packing.destination import Destination
 from bitesize.packing.plan import PartPlan, plan_part
 from bitesize.packing.report import PackReport
 from bitesize.packing.settings import PackSettings
-from bitesize.packing.work import PackedShard, PartWork, pack_shards
+from bitesize.packing.work import Due, PackedShard, Packer, PartWork, pack_by_threads
 from bitesize.sources.base import Source
 
 _log = logging.getLogger("bitesize.pack")
@@ -50,14 +50,22 @@ class PackRun:
         Budget for all memory.
     progress
         Called with the number of rows done and the total number of rows.
+    packer
+        What packs the shards.
     """
 
     def __init__(
-        self, destination: Destination, parts: Mapping[str, Source], settings: PackSettings, budget: Budget, progress: Progress | None
-    ) -> None:  # fmt: skip
+        self,
+        destination: Destination,
+        parts: Mapping[str, Source],
+        settings: PackSettings,
+        budget: Budget,
+        progress: Progress | None,
+        packer: Packer = pack_by_threads,
+    ) -> None:
         self._destination, self._folder, self._final = destination, destination.folder, destination.final
         self._parts, self._asked, self._settings = parts, settings, settings
-        self._budget, self._progress = budget, progress
+        self._budget, self._progress, self._packer = budget, progress, packer
         self._done, self._total = 0, sum(map(len, parts.values()))
         self._notes: list[str] = []
         self._record = {
@@ -124,10 +132,7 @@ class PackRun:
         self._check_disk(works, kept)
         write_packing(self._folder, {"record": self._record, "plan": plan, "bitesize": __version__})
         self._destination.add(PACKING)
-        done = {}
-        for name, work in works.items():
-            work.folder.mkdir(exist_ok=True)
-            done[name] = self._pack_part(work, kept[name])
+        done = self._pack_shards(works, kept)
         for part in self._parts.values():
             part.check_unchanged()
         made_by = {
@@ -143,7 +148,7 @@ class PackRun:
 
     def _kept(self, work: PartWork) -> dict[int, PackedShard]:
         """Return the shards that an earlier run has finished, and remove what is of no use."""
-        self._destination.remove_partials(work.folder)
+        work.remove_partials()
         kept = {number: shard for number in range(work.plan.shards) if (shard := work.kept(number)) is not None}
         if not work.comparable:
             self._note(
@@ -169,15 +174,22 @@ class PackRun:
             )
         self._note(f"disk: about {format_size(max(0, need))} of {format_size(free)} free")
 
-    def _pack_part(self, work: PartWork, kept: Mapping[int, PackedShard]) -> list[PackedShard]:
-        self._advance(sum(stop - start for start, stop in map(work.plan.rows_of, kept)))
-        due = [number for number in range(work.plan.shards) if number not in kept]
+    def _pack_shards(
+        self, works: Mapping[str, PartWork], kept: Mapping[str, Mapping[int, PackedShard]]
+    ) -> dict[str, list[PackedShard]]:  # fmt: skip
+        """Pack the shards that are missing; return all, in order."""
+        due = dict[str, Due]()
+        for name, work in works.items():
+            work.folder.mkdir(exist_ok=True)
+            self._advance(sum(stop - start for start, stop in map(work.plan.rows_of, kept[name])))
+            numbers = [number for number in range(work.plan.shards) if number not in kept[name]]
+            due[name] = Due(work, numbers, sum(len(shard.skipped) for shard in kept[name].values()))
         try:
-            bad = sum(len(shard.skipped) for shard in kept.values())
-            new = pack_shards(work, due, self._budget, self._advance, bad) if due else []
+            new = self._packer(due, self._budget, self._advance) if any(each.numbers for each in due.values()) else {}
         except DiskFull as error:
             raise DiskFull(f"{error}. Finished shards stay: free some space and pack again, which continues") from error
-        return sorted([*kept.values(), *new], key=lambda shard: shard.number)
+        shards = {name: [*kept[name].values(), *new.get(name, ())] for name in works}
+        return {name: sorted(each, key=lambda shard: shard.number) for name, each in shards.items()}
 
     def _advance(self, rows: int) -> None:
         self._done += rows
@@ -223,6 +235,7 @@ class PackRun:
             skipped=skipped,
             notes=tuple(self._notes),
             seconds=time.perf_counter() - begun,
+            peak_nbytes=self._budget.peak,
         )
 
 

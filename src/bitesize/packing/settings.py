@@ -46,7 +46,7 @@ class PackSettings:
     """
 
     kind: Kind = "auto"
-    transforms: tuple[Any, ...] = ()
+    transforms: Sequence[Any] = ()
     max_side: int | None = None
     quality: int | None = None
     shard_size: int | str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
@@ -61,7 +61,7 @@ class PartWork:
     """
 
     def __init__(self, plan: PartPlan, destination: Destination, name: str, settings: PackSettings, key: str) -> None:
-        self.plan, self.settings, self._destination, self._key = plan, settings, destination, key
+        self.plan, self.name, self.settings, self.key, self._destination = plan, name, settings, key, destination
         self.folder = destination.folder / name if name else destination.folder
         self._state = SourceState(plan.source)
         self.comparable = self._state.known
@@ -69,7 +69,7 @@ class PartWork:
     def origin(self, number: int) -> dict[str, object]:
         """Return what a shard is made from, as it is recorded in the shard."""
         start, stop = self.plan.rows_of(number)
-        return {"key": self._key, "start": start, "stop": stop, "state": self._state.of(start, stop)}
+        return {"key": self.key, "start": start, "stop": stop, "state": self._state.of(start, stop)}
 
     def kept(self, number: int) -> PackedShard | None:
         """Return a shard that an earlier run has sealed; remove it if it was made from anything else."""
@@ -87,6 +87,10 @@ class PartWork:
                 raise
         self._destination.remove_shard(folder)
         return None
+
+    def remove_partials(self) -> bool:
+        """Remove what killed processes have left of unfinished shards; return whether nothing of this host is left."""
+        return self._destination.remove_partials(self.folder)
 
     def changed_since(self, shards: Sequence[ShardInfo]) -> tuple[int, int] | None:
         """Return the rows of the first shard of a complete store that was made from other files, or None."""
@@ -186,6 +190,46 @@ class PartWork:
         return producers
 
 
+class Due(NamedTuple):
+    """Shards of one split that are missing: the work, their numbers, and the number of rows that were skipped before."""
+
+    work: PartWork
+    numbers: Sequence[int]
+    bad: int
+
+
+# What packs the shards of all splits: takes them by split, the budget, and a function that counts finished rows.
+Packer = Callable[[Mapping[str, Due], Budget, Callable[[int], None]], Mapping[str, Sequence[PackedShard]]]
+
+
+def pack_by_threads(
+    due: Mapping[str, Due], budget: Budget, progress: Callable[[int], None]
+) -> Mapping[str, Sequence[PackedShard]]:  # fmt: skip
+    """Pack the shards of all splits in this process, one split after another: a `Packer`."""
+    return {
+        name: pack_shards(each.work, each.numbers, budget, progress, each.bad) if each.numbers else []
+        for name, each in due.items()
+    }
+
+
+def bad_rows(work: PartWork, shard: PackedShard, bad: int) -> int:
+    """Add the skipped rows of a shard to ``bad``, and return the sum.
+
+    Raises
+    ------
+    TooManyBadRows
+        If these are more than the settings allow.
+    """
+    bad += len(shard.skipped)
+    total = len(work.plan.source)
+    if shard.skipped and bad > max(1, work.settings.max_bad * total):
+        raise TooManyBadRows(
+            f"{bad:,} of {total:,} rows cannot be read, more than max_bad={work.settings.max_bad:g} allows; the first: "
+            f"{shard.skipped[0].reason}"
+        )
+    return bad
+
+
 def pack_shards(
     work: PartWork, numbers: Sequence[int], budget: Budget, progress: Callable[[int], None] | None, bad: int = 0
 ) -> list[PackedShard]:  # fmt: skip
@@ -258,7 +302,6 @@ def _collect(
     bad: int,
 ) -> None:
     """Receive what threads report until all have ended; raise the first error."""
-    total = len(work.plan.source)
     while threads:
         event = events.get()
         if event is None:
@@ -267,11 +310,6 @@ def _collect(
             raise event
         elif isinstance(event, PackedShard):
             done.append(event)
-            bad += len(event.skipped)
-            if event.skipped and bad > max(1, work.settings.max_bad * total):
-                raise TooManyBadRows(
-                    f"{bad:,} of {total:,} rows cannot be read, more than max_bad={work.settings.max_bad:g} allows; the first: "
-                    f"{event.skipped[0].reason}"
-                )
+            bad = bad_rows(work, event, bad)
         elif progress is not None:
             progress(event)
