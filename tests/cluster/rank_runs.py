@@ -56,7 +56,15 @@ def start(folder: Path, backend: str, *command: str, minutes: str = "10") -> sub
 
 def torchrun(count: int, out: str, *more: object, restarts: int = 0) -> list[str]:
     """Return a training command for torchrun."""
-    launcher = ["torch.distributed.run", "--nproc-per-node", str(count), "--max-restarts", str(restarts), "--master-port", "0"]
+    launcher = [
+        "torch.distributed.run",
+        "--nproc-per-node",
+        str(count),
+        "--max-restarts",
+        str(restarts),
+        "--master-port",
+        "0",
+    ]
     return [*launcher, "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "-m", "bitesize", *words(out, *more)]
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from tests.conftest import noise, write_jpeg
-from tests.programs.deadly_rows import DeadlyRows
 
 import bitesize as bs
 from bitesize.cluster.shared_folder import check_marked, marked
 from bitesize.files.transfer import objects_below
 from bitesize.packing.verify import damaged_shards
 from bitesize.storage.stores import configure
+from tests.conftest import noise, write_jpeg
+from tests.programs.deadly_rows import DeadlyRows
 
 ray = pytest.importorskip("ray", reason="the workers are processes of Ray")
 
