@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -85,6 +86,8 @@ def options(
 
 def main() -> None:
     """Run the command and exit: 0 success, 1 error, 2 wrong usage, 3 `check` found problems, 130 interrupted, 143 ended by SIGTERM."""
+    from bitesize.errors import BitesizeError
+
     code: object = 0
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # characters that this terminal cannot show are escaped
@@ -98,7 +101,11 @@ def main() -> None:
     except KeyboardInterrupt:
         leave()
     except Exception as error:
-        code = _report(error)
+        if is_rank() and not isinstance(error, BitesizeError):
+            traceback.print_exc()  # and end below: others wait for this rank
+            code = EXIT_ERROR
+        else:
+            code = _report(error)
     if INTERRUPT.pressed:
         leave()
     sys.stdout.flush()

@@ -9,6 +9,7 @@ from bitesize.cli.interrupt import end_when_blocked
 from bitesize.cli.run_folder import Chosen, Wanted, choose
 
 if TYPE_CHECKING:
+    from bitesize.training.interrupted import InterruptedRun
     from bitesize.training.ranks import Ranks
 
 # The ranks of this process, once they are connected.
@@ -76,19 +77,25 @@ def choose_together(ranks: Ranks, wanted: Wanted, again: int) -> Chosen:
         return {
             "settings": chosen.settings,
             "finished": chosen.finished,
-            "start": None if start is None else (start.run.shown, start.resumed, dict(start.given), start.command),
+            "start": None if start is None else (start.run.shown, dict(start.given), start.command),
+            "resumed": None if start is None or (run := start.resumed) is None else _parts(run),
         }
 
     sent = ranks.of_first(first)
     if own:
         return own[0]
     from bitesize.training.follower_run import follow
-    from bitesize.training.interrupted import Start
+    from bitesize.training.interrupted import Start, interrupted_run
 
     if sent["start"] is None:
         return Chosen(sent["settings"], None, sent["finished"])
-    shown, *rest = sent["start"]
-    return Chosen(sent["settings"], Start(follow(shown), *rest))
+    shown, given, words = sent["start"]
+    resumed = None if sent["resumed"] is None else interrupted_run(*sent["resumed"])
+    return Chosen(sent["settings"], Start(follow(shown), resumed, given, words))
+
+
+def _parts(run: InterruptedRun) -> tuple[Any, ...]:
+    return run.settings, run.checkpoint, run.extends, dict(run.extra)
 
 
 def _refuse_estimator(ranks: Ranks, chosen: Chosen) -> None:

@@ -130,6 +130,13 @@ def read_interrupted(run: RunFolder, checkpoint: SavedCheckpoint, given: Mapping
     names = ("data", "labels", "val", "weights", "model")
     paths = {name: found_path(name, getattr(settings, name), extra["folder"]) for name in names}
     changed = {name: value for name, value in given.items() if name in _CHANGEABLE}
+    return interrupted_run(replace(settings, **(paths | changed)), checkpoint, epochs != settings.epochs, extra)
+
+
+def interrupted_run(
+    settings: TrainSettings, checkpoint: SavedCheckpoint, extends: bool, extra: Mapping[str, Any]
+) -> InterruptedRun:
+    """Return a run to resume, from the record in its checkpoint. The arguments can be pickled; scaling may have functions."""
     steps, values = saved_scaling(extra)
     scaling = Scaling(steps, values, extra.get("values") or f"values: {values}, as before")
-    return InterruptedRun(replace(settings, **(paths | changed)), scaling, checkpoint, epochs != settings.epochs, extra)
+    return InterruptedRun(settings, scaling, checkpoint, extends, extra)

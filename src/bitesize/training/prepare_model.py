@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -111,7 +112,9 @@ def prepare_model(
     lines += _about_model(settings, model, shape)
     with loaders.measuring(batch_size, budget):
         scaling = (
-            resumed.scaling if resumed is not None else ranks.of_first(lambda: _scaling(settings, train, model, budget))
+            resumed.scaling
+            if resumed is not None
+            else _scaling_of_first(ranks, lambda: _scaling(settings, train, model, budget))
         )
         output, measured = ranks.of_first(
             lambda: choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget))
@@ -119,9 +122,8 @@ def prepare_model(
         lines += measured
         val_steps = scaling.steps
         if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
-            val_steps, differs = ranks.of_first(
-                lambda: adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
-            )
+            measured_val = ranks.of_first(lambda: measure_values(val, budget))
+            val_steps, differs = adapt_scaling(scaling.steps, scaling.values, measured_val)
             lines += [differs] if differs else []
     if ranks.distribute():
         weights, model = model.get_weights(), build()
@@ -205,6 +207,21 @@ def _sample(train: Source, settings: TrainSettings, scaling: Scaling, budget: Bu
     ) as loader:
         found = [batch["x"].copy() for batch in loader if batch.mask.all()]
         return np.concatenate(found) if found else np.empty((0, *loader.spec["x"].shape), np.float32)
+
+
+def _scaling_of_first(ranks: Ranks, choose: Callable[[], Scaling]) -> Scaling:
+    """Return the scaling that rank 0 chooses. It is sent as in checkpoints, because it may have functions."""
+    if not ranks.several:
+        return choose()
+
+    def first() -> dict[str, Any]:
+        """Return the scaling as in checkpoints."""
+        scaling = choose()
+        steps = [step.to_dict() for step in scaling.steps]
+        return {"scaling": steps, "value_range": scaling.values.as_dict(), "values": scaling.line}
+
+    sent = ranks.of_first(first)
+    return Scaling(*saved_scaling(sent), sent["values"])
 
 
 def _scaling(settings: TrainSettings, train: Source, model: Any, budget: Budget) -> Scaling:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BitesizeError, WorkerFailed
+from bitesize.errors import WorkerFailed
 from bitesize.order.order import Shard
 
 Value = TypeVar("Value")
@@ -96,7 +96,7 @@ class Ranks(ABC):
         if self.is_first:
             try:
                 result = function()
-            except (BitesizeError, OSError) as raised:
+            except Exception as raised:  # noqa: BLE001 - raised below, when the others know of it
                 error = raised
         result, failure = self.broadcast((result, _described(error)))
         if failure:
@@ -118,7 +118,7 @@ class Ranks(ABC):
         error: Exception | None = None
         try:
             result = function()
-        except (BitesizeError, OSError) as raised:
+        except Exception as raised:  # noqa: BLE001 - raised below, when the others know of it
             error = raised
         failures = [(rank, text) for rank, text in enumerate(self.collect(_described(error))) if text]
         if failures:
