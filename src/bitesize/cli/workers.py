@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bitesize.cli.console import in_options, plain, say
+
 if TYPE_CHECKING:
+    from bitesize.cluster.team import Team
     from bitesize.cluster.workers import Workers
 
 
@@ -42,3 +47,26 @@ class WorkerOptions:
                 raise BadSetting("--address and --gpus-per-worker are about --workers: add it, such as --workers 2")
             return None
         return Workers.parse(self.workers, self.address, self.gpus_per_worker)
+
+    @contextlib.contextmanager
+    def team(self, memory: str, *, quiet: bool) -> Iterator[Team | None]:
+        """Connect to the workers within the block, and print a line about them; None if this process does the work.
+
+        Parameters
+        ----------
+        memory
+            Option ``--memory``, the budget of each worker.
+        quiet
+            Whether to print nothing.
+        """
+        chosen = self.chosen
+        if chosen is None:
+            yield None
+            return
+        from bitesize.cluster.team import team_of
+
+        with team_of(chosen) as team:
+            if not quiet:
+                budget = "" if memory == "auto" else f"; --memory {memory} is for each worker"
+                say(f"[bold]{'workers':<9}[/] {chosen}: {plain(in_options(team.session.described))}{plain(budget)}")
+            yield team
