@@ -42,6 +42,7 @@ def check(
     from bitesize.sources.open import open_splits
 
     say_when_compiling()
+    joined = workers.team(memory, quiet=json)
     parts, unopened = (
         open_splits(data, opening.labels_setting, **opening.settings)
         if opening.split is None
@@ -56,7 +57,7 @@ def check(
         raise typer.Exit(EXIT_FOUND)
     if move_bad is not None:
         _refuse_to_move(parts, data, move_bad)
-    with workers.team(memory, quiet=json) as team:
+    with joined as team:
         found = _checked(team, parts, memory, quiet=json)
     moved = _move(found.damaged, parts, data, move_bad) if move_bad is not None else []
     well = found.well and not closed

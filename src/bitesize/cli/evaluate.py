@@ -46,6 +46,7 @@ def evaluate(
 
     say_when_compiling()
     action: Any = parse_on_error(on_error)
+    joined = workers.team(memory, quiet=json)
     folder = open_run(run)
     config = {**folder.config(), "classes": folder.classes()}
     source = open_for_run(config, data, opening.settings, labels=opening.labels, split=opening.split, labeled=True)
@@ -56,7 +57,7 @@ def evaluate(
         source = source.subset(rows_of_part(split, part, folder.shown))
     line = None if part == "val" else training_rows_line(split, len(source))
     warnings = [f"warning: {line}"] if line else []
-    with workers.team(memory, quiet=json) as team:
+    with joined as team:
         result = _measured(team, folder, source, memory, {"on_error": action, "max_bad": max_bad}, warnings, quiet=json)
     if json:
         print_json(result | ({"training_rows": len(split["train"])} if line else {}))

@@ -75,11 +75,12 @@ def predict(
         refuse_to_replace(out, overwrite)
     say_when_compiling()
     action: Any = parse_on_error(on_error)
+    joined = workers.team(memory, quiet=json)
     folder = open_run(run)
     given = collect(folder.config(), data, opening.settings, labels=opening.labels, split=opening.split)
     if not json:
         _print_given(given)
-    with workers.team(memory, quiet=json) as team:
+    with joined as team:
         said: list[str] = []
         blocks = _predicted(team, folder, given, memory, action, said, quiet=json)
         _write(blocks, folder.classes(), given, said, out if to_file else None, json=json)

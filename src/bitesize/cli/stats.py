@@ -27,10 +27,11 @@ def stats(
     """Measure mean, standard deviation, minimum and maximum of each channel, and count the classes. Every row is read once."""
     say_when_compiling()
     action: Any = parse_on_error(on_error)
+    joined = workers.team(memory, quiet=json)
     source = opening.open(data)
     if not json:
         print_understood(source)
-    with workers.team(memory, quiet=json) as team:
+    with joined as team:
         found = _measured(team, source, memory, action, quiet=json)
     mean, std = found.normalization
     line = f"bs.Normalize({_numbers(mean)}, {_numbers(std)})"
@@ -60,7 +61,7 @@ def _measured(team: Team | None, source: Source, memory: str, action: Any, *, qu
             return statistics(source, budget, on_error=action, progress=progress)
         from bitesize.cluster.scanning import statistics as of_team
 
-        return of_team(team, source, memory, on_error=action, progress=progress)
+        return of_team(team, source, memory, budget=budget, on_error=action, progress=progress)
 
 
 def _print(found: Statistics) -> None:

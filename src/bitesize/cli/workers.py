@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bitesize.cli.console import in_options, plain, say
+from bitesize.cli.console import plain, say
 
 if TYPE_CHECKING:
     from bitesize.cluster.team import Team
@@ -48,9 +48,8 @@ class WorkerOptions:
             return None
         return Workers.parse(self.workers, self.address, self.gpus_per_worker)
 
-    @contextlib.contextmanager
-    def team(self, memory: str, *, quiet: bool) -> Iterator[Team | None]:
-        """Connect to the workers within the block, and print a line about them; None if this process does the work.
+    def team(self, memory: str, *, quiet: bool) -> contextlib.AbstractContextManager[Team | None]:
+        """Return a context that connects to the workers and prints a line about them; None if this process does the work.
 
         Parameters
         ----------
@@ -58,15 +57,29 @@ class WorkerOptions:
             Option ``--memory``, the budget of each worker.
         quiet
             Whether to print nothing.
-        """
-        chosen = self.chosen
-        if chosen is None:
-            yield None
-            return
-        from bitesize.cluster.team import team_of
 
-        with team_of(chosen) as team:
-            if not quiet:
-                budget = "" if memory == "auto" else f"; --memory {memory} is for each worker"
-                say(f"[bold]{'workers':<9}[/] {chosen}: {plain(in_options(team.session.described))}{plain(budget)}")
-            yield team
+        Raises
+        ------
+        BadSetting
+            If the number of workers is a range, which is for training only.
+        """
+        from bitesize.errors import BadSetting
+
+        chosen = self.chosen
+        if chosen is not None and chosen.least is not None:
+            raise BadSetting(
+                f"--workers {chosen} is a range, which is for training: use one number, such as --workers {chosen.most}"
+            )
+        return contextlib.nullcontext() if chosen is None else _connected(chosen, memory, quiet=quiet)
+
+
+@contextlib.contextmanager
+def _connected(workers: Workers, memory: str, *, quiet: bool) -> Iterator[Team]:
+    from bitesize.cluster.session import connected
+    from bitesize.cluster.team import Team
+
+    with connected(workers) as session:
+        if not quiet:
+            budget = "" if memory == "auto" else f"; --memory {memory} is for each worker"
+            say(f"[bold]{'workers':<9}[/] {workers}: {plain(session.described + budget)}")
+        yield Team(session, workers)

@@ -7,14 +7,13 @@ from contextlib import closing
 from dataclasses import replace
 from typing import NamedTuple
 
-from bitesize.cluster.needed_files import NeededFiles
-from bitesize.cluster.team import Team, portable
+from bitesize.cluster.team import Job, Team, portable
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.scan.check import check_parts, named_parts
 from bitesize.scan.content import RowFacts
 from bitesize.scan.findings import Findings
-from bitesize.scan.moments import Moments, bite_rows
+from bitesize.scan.moments import Moments, bite_rows, channel_count
 from bitesize.scan.reading import read_contents
 from bitesize.scan.statistics import Statistics, Total, measured
 from bitesize.sources.base import Source
@@ -25,6 +24,7 @@ def statistics(
     source: Source,
     memory: int | str = "auto",
     *,
+    budget: Budget | None = None,
     on_error: str = "raise",
     progress: Callable[[int, int], None] | None = None,
 ) -> Statistics:
@@ -38,13 +38,19 @@ def statistics(
         Source of the rows.
     memory
         Memory budget of each worker.
+    budget
+        Memory budget of this process. Default: as for each worker.
     on_error, progress
         As for `bitesize.statistics`.
     """
+    from bitesize.kernels.moments import none
+
     total = Total(source, on_error)
     # Bites are the same as in one process, and merged in the same order: so are the figures, to the last bit.
     pieces = team.spans(source, bite_rows(source))
-    with closing(team.share(NeededFiles.of([source]), _Measurer, (source, memory), pieces)) as results:
+    nbytes = -(-max(map(len, pieces)) // bite_rows(source)) * none(channel_count(source)).nbytes
+    job = Job(_Measurer, (source, memory), [source], result_nbytes=nbytes)
+    with closing(team.share(job, pieces, budget or as_budget(memory))) as results:
         for parts in results:
             for part in parts:
                 total.add(part)
@@ -102,7 +108,9 @@ def check(
     parts = named_parts(data)
     spans = {name: team.spans(part) for name, part in parts.items()}
     pieces = [(name, span) for name, each in spans.items() for span in each]
-    results = team.share(NeededFiles.of(parts.values()), _Reader, (parts, memory), pieces)
+    budget = budget or as_budget(memory)
+    job = Job(_Reader, (parts, memory), parts.values(), result_nbytes=max(RowFacts(span).nbytes for _, span in pieces))
+    results = team.share(job, pieces, budget)
 
     def read(name: str, facts: RowFacts) -> dict[int, Exception]:
         """Take the results of all pieces of a part."""
@@ -116,7 +124,7 @@ def check(
         return failed
 
     with closing(results):
-        return check_parts(parts, budget or as_budget(memory), read)
+        return check_parts(parts, budget, read)
 
 
 class _Reader:

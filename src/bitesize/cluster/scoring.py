@@ -6,8 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from bitesize.cluster.needed_files import NeededFiles
-from bitesize.cluster.team import Team, portable
+from bitesize.cluster.team import Job, Team, portable
 from bitesize.engine.bad_rows import BadRowPolicy
 from bitesize.engine.loader import driver_of
 from bitesize.memory.budget import Budget, as_budget
@@ -22,6 +21,8 @@ from bitesize.training.trained import open_run
 
 # Most bytes of the probabilities of a piece, and of each of its rows beside them: paths and reasons.
 _MOST_NBYTES, _ROW_NBYTES = 1 << 20, 64
+# Bytes of the score of a row: its true class and the predicted one.
+_SCORE_NBYTES = 16
 
 
 class _Scored(NamedTuple):
@@ -64,7 +65,8 @@ def evaluate(
     """
     config = run.config()
     policy = BadRowPolicy(on_error, max_bad, len(source))
-    planned(adapt(config, source, budget or as_budget(memory))[1])
+    budget = budget or as_budget(memory)
+    planned(adapt(config, source, budget)[1])
     pieces = team.spans(source, config["settings"]["batch_size"])
     not_finite: dict[int, str] = {}
 
@@ -77,8 +79,9 @@ def evaluate(
             yield from scored.batches
             progress(scored.rows)
 
-    files = NeededFiles.of([source], _paths_of(run))
-    with closing(team.share(files, _Evaluator, (run.shown, source, memory, on_error), pieces)) as results:
+    nbytes = max(map(len, pieces)) * _SCORE_NBYTES
+    job = Job(_Evaluator, (run.shown, source, memory, on_error), [source], _paths_of(run), nbytes)
+    with closing(team.share(job, pieces, budget)) as results:
         figures = joined(run.classes(), batches(results))
     bad = [policy.bad[row]._asdict() for row in sorted(policy.bad)]
     bad += [{"row": row, "path": source.describe(row), "reason": why} for row, why in not_finite.items()]
@@ -154,19 +157,16 @@ def predict(
     sources = [part.source for part in given.parts if isinstance(part, Rows)]
     odd: dict[int, set[int]] = {}
     lines: list[str] = [] if said is None else said
-    charge = (budget or as_budget(memory)).charge(_ahead_nbytes(team, pieces, classes), "predictions of workers")
-    try:
-        files = NeededFiles.of(sources, _paths_of(run))
-        with closing(team.share(files, _PieceScorer, (run.shown, given, memory, on_error), pieces)) as results:
-            for found in results:
-                lines += [line for line in found.said if line not in lines]
-                for part, rows in found.odd.items():
-                    odd.setdefault(part, set()).update(rows)
-                progress(found.rows)
-                yield from found.blocks
-        lines += units_warnings(given, odd, config)
-    finally:
-        charge.release()
+    nbytes = max(len(piece.span) for piece in pieces) * (4 * classes + _ROW_NBYTES)
+    job = Job(_PieceScorer, (run.shown, given, memory, on_error), sources, _paths_of(run), nbytes)
+    with closing(team.share(job, pieces, budget or as_budget(memory))) as results:
+        for found in results:
+            lines += [line for line in found.said if line not in lines]
+            for part, rows in found.odd.items():
+                odd.setdefault(part, set()).update(rows)
+            progress(found.rows)
+            yield from found.blocks
+    lines += units_warnings(given, odd, config)
 
 
 class _PieceScorer:
@@ -186,9 +186,3 @@ class _PieceScorer:
 def _paths_of(run: RunFolder) -> list[str]:
     """Return the folder of a run, unless each machine copies the run from its address."""
     return [] if run.address else [str(run.path)]
-
-
-def _ahead_nbytes(team: Team, pieces: list[Piece], classes: int) -> int:
-    """Return the bytes of results that may wait in this process and in its store."""
-    most = max((len(piece.span) for piece in pieces), default=0)
-    return (2 * team.workers.most + 1) * most * (4 * classes + _ROW_NBYTES)

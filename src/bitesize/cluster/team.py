@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
-import contextlib
 import pickle
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.cluster.needed_files import NeededFiles
-from bitesize.cluster.session import Session, connected
-from bitesize.cluster.tasks import deal
+from bitesize.cluster.session import Session
+from bitesize.cluster.tasks import AHEAD, deal
 from bitesize.cluster.workers import Workers
-from bitesize.errors import BadSetting, BitesizeError
+from bitesize.errors import BitesizeError
+from bitesize.memory.budget import Budget
 from bitesize.scan.rows import spans
 from bitesize.sources.base import Source
 
-Piece = TypeVar("Piece")
-Result = TypeVar("Result")
 # Pieces for each worker: so many that all end at about the same time, and progress is seen.
 _PIECES = 16
 # Most rows of a piece, if there are many: a piece that is lost with its worker is done again.
 _MOST_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work that a team shares.
+
+    Parameters
+    ----------
+    prepare, arguments
+        Called once in each worker as ``prepare(*arguments)``; returns the function that does a piece. Arguments, such as sources, are sent
+        once, and stored once for each machine.
+    sources
+        Sources among the arguments.
+    paths
+        Other files and folders that the workers need.
+    result_nbytes
+        Most bytes of the result of a piece.
+    """
+
+    prepare: Callable[..., Callable[[Any], Any]]
+    arguments: tuple[Any, ...]
+    sources: Collection[Source]
+    paths: Collection[str] = ()
+    result_nbytes: int = 0
+
+    def packed(self) -> NDArray[np.uint8]:
+        """Return what workers need to prepare, as bytes."""
+        from ray import cloudpickle
+
+        dumps: Any = cloudpickle.dumps  # also for classes and functions of the program itself
+        return np.frombuffer(dumps((self.prepare, self.arguments)), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -41,59 +71,41 @@ class Team:
     session: Session
     workers: Workers
 
-    def share(
-        self,
-        files: NeededFiles,
-        prepare: Callable[..., Callable[[Piece], Result]],
-        arguments: tuple[Any, ...],
-        pieces: Iterable[Piece],
-    ) -> Generator[Result, None, None]:
+    def share(self, job: Job, pieces: Iterable[Any], budget: Budget) -> Generator[Any, None, None]:
         """Yield the results of pieces of work, in their order.
 
         Parameters
         ----------
-        files
-            Files that the workers read.
-        prepare, arguments
-            Called once in each worker as ``prepare(*arguments)``; returns the function that does a piece. Arguments, such as sources, are
-            sent once, and stored once for each machine.
+        job
+            What the workers do.
         pieces
             Pieces of work, such as spans of rows.
+        budget
+            Memory budget of this process: for results that wait until those before them have come.
 
         Raises
         ------
         BitesizeError
             The error of the first piece that has failed, or of a worker that lacks files.
         """
-        from ray import cloudpickle
-
-        dumps: Any = cloudpickle.dumps  # also for classes and functions of the program itself
-        packed = np.frombuffer(dumps((prepare, arguments)), np.uint8)
-        yield from deal(self.session, self.workers, _begin, (files, self.session.ray.put(packed)), pieces)
+        files = NeededFiles.of(job.sources, job.paths)
+        sent = budget.charge(sum(source.nbytes for source in job.sources), "sources sent to workers")
+        try:
+            reference = self.session.ray.put(job.packed())
+        finally:
+            sent.release()
+        waiting = (AHEAD * self.workers.most + 1) * job.result_nbytes
+        charge = budget.charge(waiting, "results of workers")
+        try:
+            yield from deal(self.session, self.workers, _begin, (files, reference), pieces)
+        finally:
+            charge.release()
 
     def spans(self, source: Source, multiple: int = 1, most: int = _MOST_ROWS) -> list[range]:
         """Cut the rows of a source into pieces that start at multiples of a number, and at chunks if it is read by chunk."""
         size = min(most, -(-len(source) // (_PIECES * self.workers.most)))
         chunks = source.chunks() if source.reads_by_chunk else None
         return spans(len(source), size, multiple, None if chunks is None else chunks.starts)
-
-
-@contextlib.contextmanager
-def team_of(workers: Workers) -> Iterator[Team]:
-    """Connect to Ray for the work of a team; the connection ends after the block.
-
-    Raises
-    ------
-    BadSetting
-        If the number of workers is a range, or as `session.connected`.
-    """
-    if workers.least is not None:
-        raise BadSetting(
-            f"--workers {workers} is a range, from which only training can take any number of workers: use one number, such as "
-            f"--workers {workers.most}"
-        )
-    with connected(workers) as session:
-        yield Team(session, workers)
 
 
 def _begin(files: NeededFiles, reference: Any) -> Callable[[Any], Any]:
