@@ -28,9 +28,13 @@ def folder(tmp_path):
     """Photographs of two classes and two splits, with one of everything that is wrong."""
     for part, count in (("train", 60), ("val", 30)):
         for i in range(count):
-            write_jpeg(tmp_path / "photos" / part / "ab"[i % 2] / f"{i:02}.jpg", noise(20, 30, seed=i + 100 * (part == "val")))
+            write_jpeg(
+                tmp_path / "photos" / part / "ab"[i % 2] / f"{i:02}.jpg", noise(20, 30, seed=i + 100 * (part == "val"))
+            )
     train, val = tmp_path / "photos" / "train", tmp_path / "photos" / "val"
-    shutil.copy(train / "a" / "00.jpg", train / "b" / "zz.jpg")  # the first row of the first worker, and the last of the last
+    shutil.copy(
+        train / "a" / "00.jpg", train / "b" / "zz.jpg"
+    )  # the first row of the first worker, and the last of the last
     shutil.copy(train / "a" / "02.jpg", val / "b" / "zz.jpg")
     (train / "a" / "text.jpg").write_text("I am no image")
     (val / "a" / "cut.jpg").write_bytes((val / "a" / "00.jpg").read_bytes()[:-100])

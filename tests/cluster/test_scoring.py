@@ -124,8 +124,9 @@ def predicted(blocks):
     return [block.start for block in blocks], np.concatenate([block.probabilities for block in blocks]), reasons
 
 
-@pytest.mark.parametrize("kind", ["estimator", "network"])
-@pytest.mark.parametrize("what", ["photos", "rows.npy", "mixed"])
+@pytest.mark.parametrize(
+    ("kind", "what"), [("estimator", "photos"), ("estimator", "rows.npy"), ("estimator", "mixed"), ("network", "photos")]
+)
 def test_predictions_are_the_same_block_by_block(team, data, kind, what, request, tmp_path):
     run, given = request.getfixturevalue(kind), [str(data / what)]
     if what == "mixed":
@@ -182,6 +183,8 @@ def test_a_run_that_is_missing_on_the_machine_of_a_worker_is_named_with_the_mach
     gone = NeededFiles(((b"runs/first", None),), "/no/such/folder")
     monkeypatch.setattr(NeededFiles, "of", lambda sources, paths: gone)
     given = collect(estimator.config(), str(data / "rows.npy"))
-    with pytest.raises(NotFound, match=r"/no/such/folder/runs/first does not exist on \S+, where a worker needs it: use a folder"):
+    with pytest.raises(
+        NotFound, match=r"/no/such/folder/runs/first does not exist on \S+, where a worker needs it: use a folder"
+    ):
         list(scoring.predict(team, estimator, given))
     assert issubclass(NotFound, BitesizeError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass
@@ -112,6 +113,7 @@ def _begin(files: NeededFiles, reference: Any) -> Callable[[Any], Any]:
     """Prepare a worker, which has the storages and variables of the program already."""
     import ray
 
+    logging.getLogger("bitesize.rows").setLevel(logging.ERROR)  # the program logs the bad rows of all workers
     files.enter()
     prepare, arguments = pickle.loads(ray.get(reference))  # noqa: S301 - made by the program that started this worker
     done: Callable[[Any], Any] = prepare(*arguments)
