@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
+import shutil
 import socket
 
 import numpy as np
 import pytest
+from tests.buckets import make_bucket
 
 import bitesize as bs
 from bitesize.cluster.needed_files import NeededFiles
 from bitesize.errors import FileChanged, NotFound
+from bitesize.storage.listing import place
+from bitesize.storage.stores import listed
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +63,31 @@ def test_another_file_of_the_same_name_is_refused():
 
 def test_addresses_are_not_looked_for():
     assert NeededFiles.of([], ["s3://bucket/run"]).files == ()
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["on this machine", "on another machine"])
+@pytest.mark.parametrize("changed", [False, True])
+def test_the_list_of_a_folder_at_an_address_is_used_or_made_again(tmp_path, here, changed):
+    bucket = make_bucket(tmp_path / "bucket")
+    for name in ("cat/1.npy", "dog/2.npy"):
+        (bucket.folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(bucket.folder / "data" / name, np.zeros(3))
+    source = bs.open("disk://bucket/data/")
+    needed = NeededFiles.of([source])
+    assert needed.files == ()
+    packed, known = pickle.dumps(needed), pickle.dumps(listed("disk://bucket/data/"))
+    if changed:
+        np.save(bucket.folder / "data" / "dog" / "3.npy", np.zeros(3))
+    del source, needed
+    make_bucket(bucket.folder)  # all lists of it are forgotten
+    gc.collect()
+    if not here:
+        shutil.rmtree(place.default_folder())
+    if changed and not here:
+        with pytest.raises(FileChanged, match="differs from the one of the command"):
+            pickle.loads(packed).enter()
+        return
+    pickle.loads(packed).enter()
+    found = pickle.loads(known)  # as in a source of many objects
+    assert len(found) == 2
+    assert listed("disk://bucket/data/").fingerprint == found.fingerprint

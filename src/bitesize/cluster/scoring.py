@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from bitesize.engine.loader import driver_of
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.sources.base import Source
 from bitesize.training.adapting import adapt
-from bitesize.training.given import Given, Rows
+from bitesize.training.given import Given, OneEach, Rows
 from bitesize.training.predicting import Block, OnError, Piece, Predictor, pieces_of, units_warnings
 from bitesize.training.run import RunFolder
 from bitesize.training.score import BatchScore, Scorer
@@ -158,7 +159,8 @@ def predict(
     odd: dict[int, set[int]] = {}
     lines: list[str] = [] if said is None else said
     nbytes = max(len(piece.span) for piece in pieces) * (4 * classes + _ROW_NBYTES)
-    job = Job(_PieceScorer, (run.shown, given, memory, on_error), sources, _paths_of(run), nbytes)
+    folders = [os.fsdecode(part.names.root) for part in given.parts if isinstance(part, OneEach) and part.names.root]
+    job = Job(_PieceScorer, (run.shown, given, memory, on_error), sources, [*_paths_of(run), *folders], nbytes)
     with closing(team.share(job, pieces, budget or as_budget(memory))) as results:
         for found in results:
             lines += [line for line in found.said if line not in lines]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from bitesize.storage.listing.index import CURRENT, OBJECTS_FILE, Index, load_fo
 from bitesize.storage.listing.reading import Content
 from bitesize.storage.listing.sorting import Runs
 from bitesize.storage.listing.tree import Tree
+
+# Lists that this process has opened from disk, by address and fingerprint: in place of the same list on the disk of another machine.
+_opened: WeakValueDictionary[tuple[str, str], ObjectList] = WeakValueDictionary()
 
 
 class ObjectList:
@@ -92,6 +96,7 @@ class ObjectList:
         found._set(head["root"], head["prefix"], index, content)
         found.folder, found._head = folder, head
         found.listed_at, found.made_new, found.facts = head["listed_at"], made_new, head["facts"]
+        _opened[found.prefix_address, found.fingerprint] = found
         return found
 
     def _set(self, root: str, prefix: str, index: Index, content: Content) -> None:
@@ -251,4 +256,6 @@ def _reopened(folder: str, head: dict[str, Any]) -> ObjectList:
         return ObjectList.open(folder, head)
     except FileNotFoundError as error:
         address = f"{head['root']}/{head['prefix']}"
+        if (same := _opened.get((address, head["fingerprint"]))) is not None:
+            return same
         raise FileChanged(f"the list of {address} was replaced by a newer one: open the data again") from error
