@@ -15,6 +15,8 @@ from PIL import Image
 from tests.cli.running import COMMAND, run
 from tests.cluster.teams import WITHOUT_RAY, team_of, wait_until
 
+from bitesize.training import run_copy
+
 pytest.importorskip("ray", reason=WITHOUT_RAY)
 pytest.importorskip("skops", reason="models of scikit-learn are saved with skops")
 
@@ -44,9 +46,11 @@ def top(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def _ray():
-    with team_of(2):
-        yield
+def _ray(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))  # of workers, which copy runs from addresses
+        with team_of(2):
+            yield
 
 
 @pytest.fixture
@@ -164,3 +168,25 @@ def _words(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+@pytest.mark.remote
+def test_runs_data_and_predictions_may_be_at_addresses(top, two, s3_server, bucket, tmp_path, monkeypatch):
+    pytest.importorskip("obstore", reason="obstore is not installed: pip install 'bitesize[remote]'")
+    for file in [*(top / "photos").rglob("*.png"), *(file for file in (top / "run").iterdir() if file.is_file())]:
+        s3_server.put(bucket, file.relative_to(top).as_posix(), file.read_bytes())
+    settings = {name: value for name, value in s3_server.options().items() if name != "client_options"}
+    options = [word for name, value in settings.items() for word in ("--storage-option", f"{name}={_text(value)}")]
+    monkeypatch.setattr(run_copy, "working_folder", lambda: tmp_path / "cache")
+    run_of, data = f"s3://{bucket}/run", f"s3://{bucket}/photos/"
+    evaluate = ("evaluate", run_of, data, "--on-error", "skip", "--max-bad", 0.02, "--json", *options)
+    assert run(*evaluate, *two).stdout == run(*evaluate).stdout
+    for name, workers in (("one", ()), ("two", two)):
+        run("predict", run_of, data, "--out", f"s3://{bucket}/{name}.csv", *options, *workers)
+    answers = [s3_server.request("GET", f"/{bucket}/{name}.csv") for name in ("one", "two")]
+    assert answers[0][0] == 200
+    assert answers[1][2] == answers[0][2]
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
