@@ -15,7 +15,7 @@ from bitesize.errors import BitesizeError, WorkerFailed
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 # Pieces that each worker has before it: one in work, one that waits for it.
-AHEAD = 2
+_AHEAD = 2
 # How often a piece is given to another worker if the one that had it has died: by a kill, or for lack of memory.
 TRIES = 3
 
@@ -102,7 +102,7 @@ class _Crew:
 
     def results(self, pieces: Iterator[Any]) -> Iterator[Any]:
         """Deal the pieces in turn, a few ahead, and yield the results in order."""
-        waiting = deque(self._deal(piece) for piece in islice(pieces, AHEAD * len(self._actors)))
+        waiting = deque(self._deal(piece) for piece in islice(pieces, _AHEAD * len(self._actors)))
         while waiting:
             result = self._result(waiting.popleft())
             waiting.extend(self._deal(piece) for piece in islice(pieces, 1))

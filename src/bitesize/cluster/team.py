@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from bitesize.cluster.needed_files import NeededFiles
 from bitesize.cluster.session import Session
-from bitesize.cluster.tasks import AHEAD, deal
+from bitesize.cluster.tasks import deal
 from bitesize.cluster.workers import Workers
-from bitesize.errors import BitesizeError
+from bitesize.errors import BitesizeError, WorkerFailed, one_line
 from bitesize.memory.budget import Budget
 from bitesize.scan.rows import spans
 from bitesize.sources.base import Source
@@ -24,6 +24,8 @@ from bitesize.sources.base import Source
 _PIECES = 16
 # Most rows of a piece, if there are many: a piece that is lost with its worker is done again.
 _MOST_ROWS = 65_536
+# Most pieces of each worker whose results wait for the oldest, as `tasks` deals them.
+_UNDER_WAY = 4
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ class Team:
         ------
         BitesizeError
             The error of the first piece that has failed, or of a worker that lacks files.
+        WorkerFailed
+            If a worker died before its first piece, or the worker of a piece died several times.
         """
         files = NeededFiles.of(job.sources, job.paths)
         sent = budget.charge(sum(source.nbytes for source in job.sources), "sources sent to workers")
@@ -95,10 +99,14 @@ class Team:
             reference = self.session.ray.put(job.packed())
         finally:
             sent.release()
-        waiting = (AHEAD * self.workers.most + 1) * job.result_nbytes
+        waiting = (_UNDER_WAY * self.workers.most + 1) * job.result_nbytes
         charge = budget.charge(waiting, "results of workers")
         try:
             yield from deal(self.session, self.workers, _begin, (files, reference), pieces)
+        except self.session.ray.exceptions.RayActorError as error:
+            raise WorkerFailed(
+                f"a worker ended before its first piece of work; the system may have ended it for lack of memory (fewer workers need less): {one_line(error)}"
+            ) from error
         finally:
             charge.release()
 
