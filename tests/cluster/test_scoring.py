@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -69,9 +71,14 @@ def opened(run, data, **options):
     return open_for_run({**run.config(), "classes": run.classes()}, data, options, labeled=True)
 
 
+@functools.cache
+def model_of(run):
+    return TrainedModel(run)
+
+
 def alone(run, source, **options):
     policy = {"on_error": "raise", "max_bad": 0.01} | options
-    return evaluate_source(TrainedModel(run), source, "64 MiB", **policy)
+    return evaluate_source(model_of(run), source, "64 MiB", **policy)
 
 
 @pytest.mark.parametrize("kind", ["estimator", "network"])
@@ -136,7 +143,7 @@ def test_predictions_are_the_same_block_by_block(team, data, kind, what, request
         names = ("dim.npy", "text.png", "many.npy")
         given = [*(str(tmp_path / name) for name in names), str(data / "rows.npy"), str(data / "photos")]
     config, said, done = run.config(), [], []
-    model = TrainedModel(run)
+    model = model_of(run)
     expected = predicted(predict_blocks(model, collect(config, given), Budget("64 MiB"), "skip"))
     got = predicted(scoring.predict(team, run, collect(config, given), "64 MiB", progress=done.append, said=said))
     assert got[0] == expected[0]
@@ -164,7 +171,7 @@ def test_rows_of_another_shape_have_the_reason_or_raise(team, estimator, tmp_pat
 def test_a_worker_that_is_killed_changes_nothing(team, data, estimator):
     given = collect(estimator.config(), str(data / "rows.npy"))
     kills = KillsOnce()
-    expected = predicted(predict_blocks(TrainedModel(estimator), given, Budget("64 MiB"), "skip"))
+    expected = predicted(predict_blocks(model_of(estimator), given, Budget("64 MiB"), "skip"))
     got = predicted(scoring.predict(team, estimator, given, progress=kills))
     assert kills.killed
     np.testing.assert_array_equal(got[1], expected[1])
