@@ -109,7 +109,8 @@ def check(
     spans = {name: team.spans(part) for name, part in parts.items()}
     pieces = [(name, span) for name, each in spans.items() for span in each]
     budget = budget or as_budget(memory)
-    job = Job(_Reader, (parts, memory), parts.values(), result_nbytes=max(RowFacts(span).nbytes for _, span in pieces))
+    longest = max((span for _, span in pieces), key=len)
+    job = Job(_Reader, (parts, memory), parts.values(), result_nbytes=RowFacts(longest).nbytes)
     results = team.share(job, pieces, budget)
 
     def read(name: str, facts: RowFacts) -> dict[int, Exception]:

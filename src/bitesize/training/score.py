@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.batch import Batch
 from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadFile, BadSetting, DoesNotFit
 from bitesize.memory.budget import as_budget
@@ -114,11 +115,8 @@ class Scorer:
         BadFile
             If values of a row, or the model's outputs for it, are NaN or infinite, and bad rows are not skipped.
         """
-        loop, stop = iter(loader), len(loader.source)
-        if span is not None:
-            loop, stop = driver_of(loader).iterate((0, span.start), endless=False), span.stop
-        for batch in loop if span is None else islice(loop, -(-len(span) // loader.batch_size)):
-            real = int(((batch.rows >= 0) & (batch.rows < stop)).sum())
+        for batch in loader if span is None else _batches_of(loader, span):
+            real = int(((batch.rows >= 0) & (batch.rows < (len(loader.source) if span is None else span.stop))).sum())
             rows, mask, x = batch.rows[:real], batch.mask[:real], batch["x"].reshape(-1, *self.shape)
             mask = self._finite(loader, rows, mask, x[:real], BAD_VALUES)
             x[:real][~mask] = 0  # estimators raise for them, and some layers turn them into finite numbers
@@ -141,6 +139,12 @@ class Scorer:
             raise error
         self.not_finite |= {row: f"{loader.source.describe(row)}: {why}" for row in odd}
         return np.asarray(mask & finite)
+
+
+def _batches_of(loader: Loader, span: range) -> Iterator[Batch]:
+    """Yield the batches of a span of rows; the last one may have rows after it."""
+    loop = driver_of(loader).iterate((0, span.start), endless=False)
+    return islice(loop, -(-len(span) // loader.batch_size))
 
 
 def _enough(batch_size: int, rows: int) -> int:
