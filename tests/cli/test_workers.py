@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from tests.cli.running import COMMAND, run
+from tests.cli.running import COMMAND, run, run_alone
 from tests.cluster.teams import WITHOUT_RAY, team_of, wait_until
 
 from bitesize.training import run_copy
@@ -168,6 +169,22 @@ def _words(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+@pytest.mark.slow
+@pytest.mark.framework
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_workers_use_the_backend_of_the_program(top, backend, tmp_path, monkeypatch):
+    pytest.importorskip("keras", reason="Keras is not installed: pip install 'bitesize[keras]'")
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    words = ("--model", "mlp", "--epochs", 1, "--image-size", 8, "--batch-size", 4, "--on-error", "skip")
+    run_alone("train", top / "photos", *words, "--out", tmp_path / "run")
+    evaluate = ("evaluate", tmp_path / "run", top / "photos", "--on-error", "skip", "--max-bad", 0.02, "--json")
+    alone, shared = (json.loads(run_alone(*evaluate, *workers).stdout) for workers in ((), ("--workers", 2)))
+    assert shared.pop("loss") == pytest.approx(alone.pop("loss"), rel=1e-5)
+    assert shared == alone
 
 
 @pytest.mark.remote
