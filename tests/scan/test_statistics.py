@@ -9,6 +9,9 @@ from tests.properties import examples
 
 import bitesize as bs
 from bitesize.kernels.moments import merge, moments, moments_reference
+from bitesize.scan.moments import bite_rows
+from bitesize.scan.rows import spans
+from bitesize.scan.statistics import Total, measured
 
 
 @examples(60)
@@ -177,3 +180,17 @@ def test_rows_of_three_axes_have_figures_for_each_channel_or_the_reason_why_not(
     colors = 3 if channels == 4 else channels  # a fourth channel is alpha, which keeps its values
     assert first[:, :colors].mean(0) == pytest.approx(np.zeros(colors), abs=0.02)
     assert ("has one mean" in caplog.text) == bool(why)
+
+
+def test_spans_are_measured_as_all_rows_to_the_last_bit(tmp_path):
+    x = np.random.default_rng(0).normal(1e6, 3, (5000, 400)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    source, budget = bs.open(tmp_path / "x.npy"), bs.Budget("32 MiB")
+    rows = bite_rows(source)
+    assert rows < len(source)
+    total = Total(source, "raise")
+    for span in spans(len(source), rows, rows):
+        for part in measured(source, span, budget):
+            total.add(part)
+    assert total.statistics() == bs.statistics(source)
+    assert budget.in_use == 0

@@ -10,8 +10,10 @@ import typer
 
 from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling, understood
 from bitesize.cli.options import Data, Json, Memory, Opening, takes_options
+from bitesize.cli.workers import WorkerOptions
 
 if TYPE_CHECKING:
+    from bitesize.cluster.team import Team
     from bitesize.scan.findings import Findings, ReportedRow
     from bitesize.sources.base import Source
 
@@ -23,6 +25,7 @@ _SHOWN = 10
 def check(
     data: Data,
     opening: Opening,
+    workers: WorkerOptions,
     memory: Memory = "auto",
     move_bad: Annotated[
         str | None,
@@ -36,11 +39,10 @@ def check(
 
     Exit codes: 0: no problems; 3: problems found (unbalanced classes alone do not count); 1: the check failed.
     """
-    import bitesize as bs
-    from bitesize.cli.bar import counting
     from bitesize.sources.open import open_splits
 
     say_when_compiling()
+    joined = workers.team(memory, quiet=json)
     parts, unopened = (
         open_splits(data, opening.labels_setting, **opening.settings)
         if opening.split is None
@@ -55,9 +57,8 @@ def check(
         raise typer.Exit(EXIT_FOUND)
     if move_bad is not None:
         _refuse_to_move(parts, data, move_bad)
-    budget = bs.Budget(memory)
-    with counting("reading", sum(map(len, parts.values())), hide=json, budget=budget) as advance:
-        found = bs.check(parts, budget, progress=advance)
+    with joined as team:
+        found = _checked(team, parts, memory, quiet=json)
     moved = _move(found.damaged, parts, data, move_bad) if move_bad is not None else []
     well = found.well and not closed
     if json:
@@ -69,6 +70,20 @@ def check(
             console.print("[bold green]no problems found[/]", highlight=False)
     if not well:
         raise typer.Exit(EXIT_FOUND)
+
+
+def _checked(team: Team | None, parts: Mapping[str, Source], memory: str, *, quiet: bool) -> Findings:
+    """Read all parts with progress, in this process or by a team."""
+    import bitesize as bs
+    from bitesize.cli.bar import counting
+
+    budget = bs.Budget(memory)
+    with counting("reading", sum(map(len, parts.values())), hide=quiet, budget=budget) as advance:
+        if team is None:
+            return bs.check(parts, budget, progress=advance)
+        from bitesize.cluster.scanning import check as by_team
+
+        return by_team(team, parts, memory, budget=budget, progress=advance)
 
 
 def _show_unopened(errors: Mapping[str, str]) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling
 from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Data, Json, MaxBad, Memory, OnError, Opening, RunArgument, parse_on_error, takes_options
+from bitesize.cli.workers import WorkerOptions
+
+if TYPE_CHECKING:
+    from bitesize.cluster.team import Team
+    from bitesize.sources.base import Source
+    from bitesize.training.run import RunFolder
 
 _SHOWN = 10
 
@@ -20,6 +26,7 @@ def evaluate(
     run: RunArgument,
     data: Data,
     opening: Opening,
+    workers: WorkerOptions,
     memory: Memory = "auto",
     on_error: OnError = "raise",
     max_bad: MaxBad = 0.01,
@@ -33,15 +40,13 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure a trained model: loss, accuracy, figures per class, and the confusion matrix. Each row counts once. Data is opened with the run's settings."""
-    from bitesize.cli.bar import counting
     from bitesize.errors import BadSetting
-    from bitesize.memory.budget import Budget
     from bitesize.training.data import open_for_run
     from bitesize.training.rows_of_run import rows_of_part, split_of, training_rows_line
-    from bitesize.training.trained import TrainedModel, evaluate_source
 
     say_when_compiling()
     action: Any = parse_on_error(on_error)
+    joined = workers.team(memory, quiet=json)
     folder = open_run(run)
     config = {**folder.config(), "classes": folder.classes()}
     source = open_for_run(config, data, opening.settings, labels=opening.labels, split=opening.split, labeled=True)
@@ -51,22 +56,47 @@ def evaluate(
     if part is not None:
         source = source.subset(rows_of_part(split, part, folder.shown))
     line = None if part == "val" else training_rows_line(split, len(source))
-    model, budget = TrainedModel(folder), Budget(memory)
+    warnings = [f"warning: {line}"] if line else []
+    with joined as team:
+        result = _measured(team, folder, source, memory, {"on_error": action, "max_bad": max_bad}, warnings, quiet=json)
+    if json:
+        print_json(result | ({"training_rows": len(split["train"])} if line else {}))
+    else:
+        _print(result)
 
+
+def _measured(
+    team: Team | None,
+    folder: RunFolder,
+    source: Source,
+    memory: str,
+    policy: dict[str, Any],
+    warnings: list[str],
+    *,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Evaluate with progress, in this process or by a team."""
+    from bitesize.cli.bar import counting
+    from bitesize.memory.budget import Budget
+
+    budget = Budget(memory)
     with ExitStack() as stack:
         advance: list[Callable[[int], None]] = []
 
         def planned(said: list[str]) -> None:
             """Print the lines about the data and its adaptation; then show progress."""
-            if not json:
-                print_understood(source, [*said, *([f"warning: {line}"] if line else [])])
-            advance.append(stack.enter_context(counting("evaluating", len(source), hide=json, budget=budget)))
+            if not quiet:
+                print_understood(source, [*said, *warnings])
+            advance.append(stack.enter_context(counting("evaluating", len(source), hide=quiet, budget=budget)))
 
-        result = evaluate_source(model, source, budget, action, max_bad, lambda rows: advance[0](rows), planned)
-    if json:
-        print_json(result | ({"training_rows": len(split["train"])} if line else {}))
-    else:
-        _print(result)
+        seen: dict[str, Any] = {"progress": lambda rows: advance[0](rows), "planned": planned}
+        if team is None:
+            from bitesize.training.trained import TrainedModel, evaluate_source
+
+            return evaluate_source(TrainedModel(folder), source, budget, **policy, **seen)
+        from bitesize.cluster.scoring import evaluate as by_team
+
+        return by_team(team, folder, source, memory, budget=budget, **policy, **seen)
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +20,13 @@ from bitesize.cli.options import (
     refuse_to_replace,
     takes_options,
 )
+from bitesize.cli.workers import WorkerOptions
+
+if TYPE_CHECKING:
+    from bitesize.cluster.team import Team
+    from bitesize.training.given import Given
+    from bitesize.training.predicting import Block
+    from bitesize.training.run import RunFolder
 
 _SHOWN = 5  # rows without a prediction
 WhatToPredict = Annotated[
@@ -50,6 +58,7 @@ def predict(
     run: RunArgument,
     data: WhatToPredict,
     opening: Opening,
+    workers: WorkerOptions,
     out: PredictionsFile = "predictions.csv",
     memory: Memory = "auto",
     on_error: OnUnreadable = "skip",
@@ -57,12 +66,7 @@ def predict(
     json: Json = False,
 ) -> None:
     """Predict: write one line per file, in order, with its class, the probability of each class, and the error if it could not be read. --json prints one object, and writes a file only with --out."""
-    from bitesize.cli.bar import counting
-    from bitesize.cli.predictions import JsonOut, open_file
-    from bitesize.memory.budget import Budget
-    from bitesize.storage import paths
     from bitesize.training.collecting import collect
-    from bitesize.training.trained import TrainedModel, notes_on, predict_blocks
 
     _check_out(out)
     out_source = context.get_parameter_source("out")
@@ -71,33 +75,71 @@ def predict(
         refuse_to_replace(out, overwrite)
     say_when_compiling()
     action: Any = parse_on_error(on_error)
+    joined = workers.team(memory, quiet=json)
     folder = open_run(run)
     given = collect(folder.config(), data, opening.settings, labels=opening.labels, split=opening.split)
-    model, budget = TrainedModel(folder), Budget(memory)
-    printed = JsonOut(model.classes) if json else None
     if not json:
         _print_given(given)
-    tally = Tally(model.classes)
-    with (
-        counting("predicting", len(given), hide=json, budget=budget) as progress,
-        open_file(out if to_file else None, model.classes, len(given)) as add,
-    ):
-        for block in predict_blocks(model, given, budget, action, progress):
+    with joined as team:
+        said: list[str] = []
+        blocks = _predicted(team, folder, given, memory, action, said, quiet=json)
+        _write(blocks, folder.classes(), given, said, out if to_file else None, json=json)
+
+
+def _predicted(
+    team: Team | None, folder: RunFolder, given: Given, memory: str, action: Any, said: list[str], *, quiet: bool
+) -> Iterator[Block]:
+    """Load the model, and return an iterator that predicts with progress, in this process or by a team, and then adds to the lines said."""
+    from bitesize.cli.bar import counting
+    from bitesize.memory.budget import Budget
+
+    budget = Budget(memory)
+    if team is None:
+        from bitesize.training.trained import TrainedModel, predict_blocks
+
+        model = TrainedModel(folder)
+    else:
+        from bitesize.cluster.scoring import predict as by_team
+
+    def blocks() -> Iterator[Block]:
+        """Predict all rows."""
+        with counting("predicting", len(given), hide=quiet, budget=budget) as progress:
+            if team is None:
+                yield from predict_blocks(model, given, budget, action, progress)
+                said.extend(model.adapted)
+            else:
+                options: dict[str, Any] = {"on_error": action, "budget": budget, "progress": progress, "said": said}
+                yield from by_team(team, folder, given, memory, **options)
+
+    return blocks()
+
+
+def _write(
+    blocks: Iterator[Block], classes: tuple[str, ...], given: Given, said: list[str], out: str | None, *, json: bool
+) -> None:
+    """Write and print all predictions."""
+    from bitesize.cli.predictions import JsonOut, open_file
+    from bitesize.storage import paths
+    from bitesize.training.trained import notes_on
+
+    tally, printed = Tally(classes), JsonOut(classes) if json else None
+    with open_file(out, classes, len(given)) as add:
+        for block in blocks:
             lines = tally.add(block, [given.describe(block.start + i) for i in range(len(block.probabilities))])
             add(*lines)
             if printed is not None:
                 printed.add(*lines)
         failed = tally.first_error if tally.bad == len(given) else None
-        if failed is not None and to_file and paths.exists(out):
+        if failed is not None and out is not None and paths.exists(out):
             if printed is not None:
-                printed.end(notes_on(given) + model.adapted, len(given), tally.bad)
+                printed.end(notes_on(given) + said, len(given), tally.bad)
             unchanged = f"None of {counted(tally.bad, 'row')} could be predicted: {out} is unchanged"
             raise type(failed)(f"{failed}. {unchanged}") from failed
-    _print_adapted(model.adapted, quiet=json)
+    _print_adapted(said, quiet=json)
     if printed is not None:
-        printed.end(notes_on(given) + model.adapted, len(given), tally.bad)
+        printed.end(notes_on(given) + said, len(given), tally.bad)
     else:
-        _print_end(tally, len(given), out)
+        _print_end(tally, len(given), str(out))
     if failed is not None:
         raise failed
 

@@ -62,22 +62,47 @@ def check(
     >>> [[row.row for row in group] for group in found.duplicates], found.duplicates[0][1].reason
     ([[0, 2]], 'other labels')
     """
+    parts, budget = named_parts(data), as_budget(memory)
+    check_threads(threads)
+    return check_parts(parts, budget, lambda name, facts: read_contents(parts[name], facts, budget, threads, progress))
+
+
+def named_parts(data: Source | Mapping[str, Source]) -> dict[str, Source]:
+    """Return parts by name; a source alone is named ``"data"``.
+
+    Raises
+    ------
+    BadSetting
+        If ``data`` is not a source, or a mapping of names to sources.
+    """
     parts = {"data": data} if isinstance(data, Source) else dict(data) if isinstance(data, Mapping) else {}
     if not parts or not all(isinstance(part, Source) for part in parts.values()):
         raise BadSetting("data must be a Source, or a mapping of names to Sources")
-    check_threads(threads)
-    return _check(parts, as_budget(memory), threads, progress)
+    return parts
 
 
-def _check(parts: Mapping[str, Source], budget: Budget, threads: int | None, progress: Progress | None) -> Findings:
-    facts = {name: RowFacts(len(part)) for name, part in parts.items()}
+def check_parts(
+    parts: Mapping[str, Source], budget: Budget, read: Callable[[str, RowFacts], Mapping[int, Exception]]
+) -> Findings:
+    """Read all parts, and compare their rows.
+
+    Parameters
+    ----------
+    parts
+        Parts by name.
+    budget
+        Memory budget.
+    read
+        Called once for each part, in order: fills the facts about all of its rows, and returns the errors of bad rows, by row number.
+    """
+    facts = {name: RowFacts(range(len(part))) for name, part in parts.items()}
     total = sum(map(len, parts.values()))
     charge = budget.charge(sum(part.nbytes for part in facts.values()) + _SORTING * total, "facts about each row")
     try:
         bad: list[ReportedRow] = []
         damaged: list[ReportedRow] = []
         for name, part in parts.items():
-            failed = read_contents(part, facts[name], budget, threads, progress)
+            failed = read(name, facts[name])
             for row in sorted(failed):
                 bad.append(ReportedRow(name, row, part.describe(row), str(failed[row])))
                 damaged += bad[-1:] * (type(failed[row]) is BadFile)

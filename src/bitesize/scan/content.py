@@ -25,10 +25,16 @@ _PIECE = 65_536
 
 
 class RowFacts:
-    """Facts about each row.
+    """Facts about each row of a span.
+
+    Parameters
+    ----------
+    span
+        Row numbers.
 
     Attributes
     ----------
+    span : range
     hashes : ndarray, shape (rows,)
         128-bit XXH3 of the contents; zero if a row was not read.
     sides : ndarray of int32, shape (rows, 2)
@@ -41,17 +47,29 @@ class RowFacts:
         Whether values are NaN or infinite; whether all values are equal; whether an image format differs from its file name.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, span: range) -> None:
+        self.span, rows = span, len(span)
         self.hashes = np.zeros(rows, _HASH)
         self.sides = np.zeros((rows, 2), np.int32)
         self.not_finite, self.uniform, self.misnamed, self.keepable = (np.zeros(rows, np.bool_) for _ in range(4))
         self.levels, self.brightest = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
         self.not_finite_field = ""
 
+    def put(self, part: RowFacts) -> None:
+        """Copy the facts about some of the rows."""
+        start = part.span.start - self.span.start
+        for own, other in zip(self._arrays, part._arrays, strict=True):
+            own[start : start + len(other)] = other
+        self.not_finite_field = part.not_finite_field or self.not_finite_field
+
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        arrays = (
+        return sum(array.nbytes for array in self._arrays)
+
+    @property
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return (
             self.hashes,
             self.sides,
             self.not_finite,
@@ -61,7 +79,6 @@ class RowFacts:
             self.levels,
             self.brightest,
         )
-        return sum(array.nbytes for array in arrays)
 
 
 class ContentSource(SourceWrapper):
@@ -98,31 +115,32 @@ class ContentSource(SourceWrapper):
     def _record(self, row: int, values: dict[str, Any]) -> None:
         import xxhash
 
-        facts, digest = self._facts, xxhash.xxh3_128()
+        facts, digest, at = self._facts, xxhash.xxh3_128(), row - self._facts.span.start
         for name, value in values.items():
             field = self.spec[name]
             if isinstance(field, Field):
                 if field.dtype.kind in "fc" and not np.isfinite(value).all():
-                    facts.not_finite[row], facts.not_finite_field = True, name
+                    facts.not_finite[at], facts.not_finite_field = True, name
                 if name in self._contents and value.ndim > 1 and value.size >= _MANY_VALUES:
-                    facts.uniform[row] |= bool((value == value.reshape(-1)[0]).all())
+                    facts.uniform[at] |= bool((value == value.reshape(-1)[0]).all())
             elif name == self.primary:
                 self._record_image(row, value)
             if name in self._contents:
                 data: Any = value if not isinstance(field, Field) else np.ascontiguousarray(value).reshape(-1).view(np.uint8)
                 digest.update(data)
         number = digest.intdigest() or 1
-        facts.hashes[row] = (number >> 64, number & (2**64 - 1))
+        facts.hashes[at] = (number >> 64, number & (2**64 - 1))
 
     def _record_image(self, row: int, data: memoryview) -> None:
         try:
             info = read_info(data)
         except BadFile:  # the loader reports it
             return
-        self._facts.sides[row] = info.width, info.height
+        at = row - self._facts.span.start
+        self._facts.sides[at] = info.width, info.height
         path = self.base.path(row)
         suffix = os.path.splitext(path)[1].lower().decode("ascii", "replace") if path is not None else ""
-        self._facts.misnamed[row] = KINDS_OF_SUFFIXES.get(suffix, info.kind) != info.kind
+        self._facts.misnamed[at] = KINDS_OF_SUFFIXES.get(suffix, info.kind) != info.kind
 
     def see_pixels(self, row: int, info: ImageInfo, pixels: NDArray[Any]) -> None:
         """Record the range of an image of more than 8 bits, as decoded."""
@@ -131,8 +149,9 @@ class ContentSource(SourceWrapper):
         values, present = pixels.reshape(-1), np.zeros(np.iinfo(pixels.dtype).max + 1, np.bool_)
         for start in range(0, values.size, _PIECE):  # NumPy copies indices to 8 bytes each
             present[values[start : start + _PIECE]] = True
-        self._facts.keepable[row] = keeps_values(info)
-        self._facts.levels[row], self._facts.brightest[row] = np.count_nonzero(present), values.max()
+        at = row - self._facts.span.start
+        self._facts.keepable[at] = keeps_values(info)
+        self._facts.levels[at], self._facts.brightest[at] = np.count_nonzero(present), values.max()
 
     def locate(self, rows: NDArray[np.int64]) -> None:
         """Return None, so that all rows are read here, and can be recorded."""

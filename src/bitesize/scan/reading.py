@@ -48,14 +48,14 @@ Scan = tuple[Iterator[NDArray[np.int64]], Sequence[Worker[NDArray[np.int64], Rea
 def read_contents(
     part: Source, facts: RowFacts, budget: Budget, threads: int | None, progress: Callable[[int], None] | None
 ) -> dict[int, Exception]:  # fmt: skip
-    """Read every row of a source once, and record facts about it.
+    """Read the rows of a span of a source once, and record facts about them.
 
     Parameters
     ----------
     part
         Source of the rows.
     facts
-        Facts to fill.
+        Facts of the span, to fill.
     budget
         Budget for all memory.
     threads
@@ -96,7 +96,7 @@ def _image_readers(
 ) -> Iterator[Scan]:  # fmt: skip
     pipeline = Pipeline(source, [Resize(_SIDE)], "HWC", np.float32, False, budget)
     pipeline.warm()
-    rows = min(pipeline.bite, len(source))
+    rows = min(pipeline.bite, len(facts.span))
     nbytes = scratch_nbytes(pipeline.scratch_fields(rows), True, 0) + bite_nbytes(pipeline.slot_fields, rows)
     nbytes += source.scratch(rows)
     count = threads_that_fit(threads, nbytes, budget.free // 2)  # the rest is for decoding
@@ -104,7 +104,7 @@ def _image_readers(
     pool = budget.pool(min(_POOL, budget.free), "decoding")
     readers = [_ImageReader(pipeline, pool, facts, rows) for _ in range(count.total)]
     try:
-        yield bites(len(source), rows), readers, count.working
+        yield bites(facts.span, rows), readers, count.working
     finally:
         for reader in readers:
             reader.close()
@@ -118,7 +118,7 @@ def _array_readers(
 ) -> Iterator[Scan]:  # fmt: skip
     fields = fixed_fields(source.spec)
     least = max(1, _BITE_BYTES // max(1, sum(field.nbytes for field in fields.values())))
-    rows, chunks = min(least, len(source)), source.chunks() if source.reads_by_chunk else None
+    rows, chunks = min(least, len(facts.span)), source.chunks() if source.reads_by_chunk else None
 
     def needed(rows: int) -> int:
         """Return the bytes of one thread."""
@@ -132,7 +132,7 @@ def _array_readers(
     charge = budget.charge(count.total * needed(rows), "threads that read")
     readers = [_ArrayReader(source, rows) for _ in range(count.total)]
     try:
-        tasks = bites(len(source), rows) if chunks is None else chunk_bites(chunks.starts, rows)
+        tasks = bites(facts.span, rows) if chunks is None else chunk_bites(chunks.starts, facts.span, rows)
         yield tasks, readers, count.working
     finally:
         for reader in readers:
@@ -157,7 +157,7 @@ class _ImageReader:
         pixels = arrays[self._image][good]
         if good:
             pixels = pixels.reshape(len(good), -1, pixels.shape[-1])
-            self._facts.uniform[rows[good]] = (np.ptp(pixels, axis=1) < _ONE_COLOR).all(axis=1)
+            self._facts.uniform[rows[good] - self._facts.span.start] = (np.ptp(pixels, axis=1) < _ONE_COLOR).all(axis=1)
         return ReadBite(len(rows), {int(rows[i]): error for i, error in failed.items()})
 
     def rest(self) -> None:

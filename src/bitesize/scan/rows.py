@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,32 +13,68 @@ from bitesize.memory.mapping import aligned, allocate
 from bitesize.spec import Field, Spec
 
 
-def bites(length: int, rows: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the row numbers from 0 to ``length``, up to ``rows`` at a time."""
-    for start in range(0, length, rows):
-        yield np.arange(start, min(start + rows, length), dtype=np.int64)
+def bites(span: range, rows: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the row numbers of a span, up to ``rows`` at a time."""
+    for start in range(span.start, span.stop, rows):
+        yield np.arange(start, min(start + rows, span.stop), dtype=np.int64)
 
 
-def chunk_bites(starts: NDArray[np.int64], rows: int) -> Iterator[NDArray[np.int64]]:
-    """Yield row numbers in bites of whole chunks, up to ``rows`` rows at a time. A larger chunk is cut.
+def chunk_bites(starts: NDArray[np.int64], span: range, rows: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the row numbers of a span in bites of whole chunks, up to ``rows`` rows at a time. A larger chunk is cut.
 
     Parameters
     ----------
     starts
         First row of each chunk, and the number of rows, shape (chunks + 1,).
+    span
+        Rows.
     rows
         Largest number of rows of a bite.
     """
-    start, length = 0, int(starts[-1])
-    while start < length:
+    start = span.start
+    while start < span.stop:
         chunk = int(np.searchsorted(starts, start, side="right")) - 1
         last = int(np.searchsorted(starts, start + rows, side="right")) - 1  # its start ends the bite
         if last <= chunk or starts[chunk] != start:  # part of a large chunk
             stop = min(start + rows, int(starts[chunk + 1]))
         else:
             stop = int(starts[last])
+        stop = min(stop, span.stop)
         yield np.arange(start, stop, dtype=np.int64)
         start = stop
+
+
+def spans(rows: int, most: int, multiple: int = 1, starts: NDArray[np.int64] | None = None) -> list[range]:
+    """Cut all rows into spans, the pieces of work of several processes.
+
+    Parameters
+    ----------
+    rows
+        Number of rows.
+    most
+        Number of rows of a span, about.
+    multiple
+        Each span starts at a multiple of this number.
+    starts
+        First row of each chunk, and the number of rows. Spans start as near to them as ``multiple`` allows, so that few chunks are
+        read twice.
+
+    Returns
+    -------
+    list of range
+        Consecutive rows, none empty.
+
+    Examples
+    --------
+    >>> spans(10, 4), spans(10, 3, 5)
+    ([range(0, 4), range(4, 8), range(8, 10)], [range(0, 5), range(5, 10)])
+    """
+    edges = np.arange(0, rows, max(1, most), dtype=np.int64)
+    if starts is not None:
+        edges = starts[np.searchsorted(starts, edges)]
+    edges = -(-edges // multiple) * multiple
+    edges = np.unique(np.append(edges[edges < rows], rows))
+    return [range(start, stop) for start, stop in pairwise(edges.tolist())]
 
 
 class BiteMemory:

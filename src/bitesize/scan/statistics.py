@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
@@ -115,15 +115,14 @@ def statistics(
     >>> found.mean, found.greatest, found.classes
     ((5.5,), (11.0,), {'0': 2, '1': 4})
     """
-    if not isinstance(source, Source):
-        raise BadSetting(f"source must be a Source, such as the result of bs.open(...), not {type(source).__name__}")
-    stored = source.spec[source.primary]
-    if isinstance(stored, Field) and stored.dtype.kind not in "biuf":
-        raise BadSetting(f"statistics need numbers in the field x, but the source has {dict(source.spec)}")
-    if on_error not in ("raise", "skip"):
-        raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
+    total = Total(source, on_error)
     check_threads(threads)
-    return _measure(source, as_budget(memory), threads, on_error == "raise", progress)
+    with closing(measured(source, range(len(source)), as_budget(memory), threads)) as parts:
+        for part in parts:
+            total.add(part)
+            if progress is not None:
+                progress(total.seen, len(source))
+    return total.statistics()
 
 
 def statistics_nbytes(source: Source) -> int:
@@ -131,27 +130,49 @@ def statistics_nbytes(source: Source) -> int:
     return array_nbytes(source)
 
 
-def _measure(source: Source, budget: Budget, threads: int | None, strict: bool, progress: Progress | None) -> Statistics:
-    total = _Total(channel_count(source), strict)
+def measured(source: Source, span: range, budget: Budget, threads: int | None = None) -> Generator[Moments, None, None]:
+    """Measure a span of rows, and yield the moments of each bite, in the order of rows: results do not depend on the timing of threads."""
     with (
         compiling(),
         measurers(source, threads, budget) as (workers, working),
-        closing(deal(bites(len(source), bite_rows(source)), workers, working)) as parts,
+        closing(deal(bites(span, bite_rows(source)), workers, working)) as parts,
     ):
-        for part in parts:  # in the order of rows, so that results do not depend on thread timing
-            total.add(part)
-            if progress is not None:
-                progress(total.seen, len(source))
-    return total.statistics(source)
+        yield from parts
 
 
-class _Total:
-    """Moments of all rows so far."""
+class Total:
+    """Moments of all rows so far.
 
-    def __init__(self, channels: int, strict: bool) -> None:
+    Parameters
+    ----------
+    source
+        Source of the rows.
+    on_error
+        What to do when a row could not be read: ``"raise"`` or ``"skip"``.
+
+    Attributes
+    ----------
+    seen : int
+        Number of rows so far.
+
+    Raises
+    ------
+    BadSetting
+        If the source has no numbers.
+    """
+
+    def __init__(self, source: Source, on_error: str) -> None:
         from bitesize.kernels.moments import none
 
-        self._moments, self._strict = none(channels), strict
+        if not isinstance(source, Source):
+            raise BadSetting(f"source must be a Source, such as the result of bs.open(...), not {type(source).__name__}")
+        stored = source.spec[source.primary]
+        if isinstance(stored, Field) and stored.dtype.kind not in "biuf":
+            raise BadSetting(f"statistics need numbers in the field x, but the source has {dict(source.spec)}")
+        if on_error not in ("raise", "skip"):
+            raise BadSetting(f'on_error must be "raise" or "skip", not {on_error!r}')
+        self._source, self._stored = source, stored
+        self._moments, self._strict = none(channel_count(source)), on_error == "raise"
         self.seen = self._bad = 0
         self._first: Exception | None = None
 
@@ -169,8 +190,14 @@ class _Total:
         self._bad += len(part.failed)
         self.seen += part.rows
 
-    def statistics(self, source: Source) -> Statistics:
-        """Return the result."""
+    def statistics(self) -> Statistics:
+        """Return the result.
+
+        Raises
+        ------
+        BadFile, BadSetting
+            If no row could be read, or a channel has no finite values.
+        """
         from bitesize.kernels.moments import COUNT, GREATEST, LEAST, MEAN, NOT_FINITE, SQUARES
 
         moments = self._moments
@@ -178,7 +205,7 @@ class _Total:
             raise BadFile(f"none of {self._bad} rows could be read; the first: {self._first}")
         if not moments[:, COUNT].all():
             raise BadSetting("a channel has no finite values")
-        stored = source.spec[source.primary]
+        stored = self._stored
         why = one_channel_reason(stored.shape) if isinstance(stored, Field) else ""
         return Statistics(
             rows=self.seen - self._bad,
@@ -188,7 +215,7 @@ class _Total:
             least=tuple(moments[:, LEAST].tolist()),
             greatest=tuple(moments[:, GREATEST].tolist()),
             not_finite=int(moments[:, NOT_FINITE].sum()),
-            classes=class_counts(source),
+            classes=class_counts(self._source),
             whole=stored.dtype == np.uint8,
             note=f"{why} ({CHANNELS_LAST})" if why else "",
         )

@@ -15,7 +15,7 @@ from bitesize.training.estimator_model import EstimatorModel
 from bitesize.training.estimator_prepare import EstimatorJob
 from bitesize.training.loop import ProgressListener
 from bitesize.training.record import now
-from bitesize.training.score import evaluate, log_probabilities
+from bitesize.training.score import BatchScore, evaluate, log_probabilities
 
 
 def train_estimator(job: EstimatorJob, listener: ProgressListener) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _validated(job: EstimatorJob) -> dict[str, float]:
             yield batch.rows[:real], batch.mask[:real], batch["y"][:real].copy(), log_p
 
     try:
-        figures = evaluate(job.classes, batches())
+        figures = evaluate(job.classes, map(BatchScore.of, batches()))
     except ValueError as error:
         if (odd := refusal(job.val_loader, (0, 0), len(job.val_loader), error)) is not None:
             raise odd from error

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.engine.loader import Loader
+from bitesize.batch import Batch
+from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadFile, BadSetting, DoesNotFit
 from bitesize.memory.budget import as_budget
 from bitesize.sources.base import Source
@@ -90,8 +92,17 @@ class Scorer:
         self.not_finite, self._skips = {}, on_error == "skip"
         return loader
 
-    def batches(self, loader: Loader, progress: Callable[[int], None]) -> Iterator[Scored]:
+    def batches(self, loader: Loader, progress: Callable[[int], None], span: range | None = None) -> Iterator[Scored]:
         """Predict batch by batch.
+
+        Parameters
+        ----------
+        loader
+            Loader from `loader`.
+        progress
+            Called with the number of rows of each batch.
+        span
+            Rows to predict, from the first row of a batch on. Default: all rows.
 
         Yields
         ------
@@ -104,8 +115,8 @@ class Scorer:
         BadFile
             If values of a row, or the model's outputs for it, are NaN or infinite, and bad rows are not skipped.
         """
-        for batch in loader:
-            real = int((batch.rows >= 0).sum())
+        for batch in loader if span is None else _batches_of(loader, span):
+            real = int(((batch.rows >= 0) & (batch.rows < (len(loader.source) if span is None else span.stop))).sum())
             rows, mask, x = batch.rows[:real], batch.mask[:real], batch["x"].reshape(-1, *self.shape)
             mask = self._finite(loader, rows, mask, x[:real], BAD_VALUES)
             x[:real][~mask] = 0  # estimators raise for them, and some layers turn them into finite numbers
@@ -128,6 +139,12 @@ class Scorer:
             raise error
         self.not_finite |= {row: f"{loader.source.describe(row)}: {why}" for row in odd}
         return np.asarray(mask & finite)
+
+
+def _batches_of(loader: Loader, span: range) -> Iterator[Batch]:
+    """Yield the batches of a span of rows; the last one may have rows after it."""
+    loop = driver_of(loader).iterate((0, span.start), endless=False)
+    return islice(loop, -(-len(span) // loader.batch_size))
 
 
 def _enough(batch_size: int, rows: int) -> int:
@@ -160,15 +177,42 @@ def log_probabilities(outputs: NDArray[np.float64], kind: str) -> NDArray[np.flo
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
-def evaluate(classes: Sequence[str], batches: Iterable[Scored]) -> dict[str, Any]:
-    """Measure loss, accuracy, and the confusion matrix.
+class BatchScore(NamedTuple):
+    """Score of one batch.
+
+    Attributes
+    ----------
+    true, predicted : ndarray of int64, shape (rows,)
+        Classes of the rows that have a prediction.
+    loss : float
+        Sum of their cross-entropies in nats.
+    bad : int
+        Number of rows without a prediction.
+    """
+
+    true: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    loss: float
+    bad: int
+
+    @classmethod
+    def of(cls, scored: Scored) -> BatchScore:
+        """Return the score of a batch with labels."""
+        _, mask, labels, log_p = scored
+        assert labels is not None
+        true, p = labels[mask], log_p[mask]
+        return cls(true, p.argmax(axis=1), -float(p[np.arange(len(true)), true].sum()), int((~mask).sum()))
+
+
+def evaluate(classes: Sequence[str], batches: Iterable[BatchScore]) -> dict[str, Any]:
+    """Join the scores of batches: loss, accuracy, and the confusion matrix.
 
     Parameters
     ----------
     classes
         Class names.
     batches
-        Batches from `Scorer.batches`, with labels.
+        Scores of all batches.
 
     Returns
     -------
@@ -181,12 +225,10 @@ def evaluate(classes: Sequence[str], batches: Iterable[Scored]) -> dict[str, Any
     confusion = np.zeros((count, count), np.int64)
     loss = 0.0
     bad = 0
-    for _, mask, labels, log_p in batches:
-        assert labels is not None
-        y, p = labels[mask], log_p[mask]
-        loss -= float(p[np.arange(len(y)), y].sum())
-        np.add.at(confusion, (y, p.argmax(axis=1)), 1)
-        bad += int((~mask).sum())
+    for batch in batches:
+        loss += batch.loss
+        np.add.at(confusion, (batch.true, batch.predicted), 1)
+        bad += batch.bad
     rows = int(confusion.sum())
     if not rows:
         raise BadSetting("no row could be read")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,11 @@ from bitesize.training.collecting import collect
 from bitesize.training.data import open_for_run
 from bitesize.training.given import Given
 from bitesize.training.numbered import find_run
-from bitesize.training.predicting import Block, OnError, predict_given, reason_of
+from bitesize.training.predicting import Block, OnError, Predictor, pieces_of, reason_of
 from bitesize.training.predictions import Predictions
 from bitesize.training.run import RunFolder
 from bitesize.training.saved_epoch import read_saved_epoch
-from bitesize.training.score import Scorer
+from bitesize.training.score import BatchScore, Scorer
 from bitesize.training.score import evaluate as measure
 from bitesize.transforms.base import Transform
 
@@ -301,8 +302,12 @@ def predict_blocks(
     Block
         With ``start``, ``probabilities`` of shape (rows, classes), and ``reasons`` of rows without them.
     """
-    model._scorer.said = []
-    return predict_given(model._scorer, given, budget, on_error, progress)
+    scorer = model._scorer
+    scorer.said = []
+    with closing(Predictor(scorer, given, budget, on_error)) as predictor:
+        for piece in pieces_of(given, len(model.classes), lambda source: [range(len(source))]):
+            yield from predictor.predict(piece, progress)
+        scorer.said += predictor.warnings()
 
 
 def notes_on(given: Given) -> list[str]:
@@ -346,7 +351,7 @@ def evaluate_source(
     scorer.said = []
     with scorer.loader(source, memory, model.settings["batch_size"], on_error, max_bad) as loader:
         planned(model.adapted)
-        result = measure(model.classes, scorer.batches(loader, progress))
+        result = measure(model.classes, map(BatchScore.of, scorer.batches(loader, progress)))
         bad = [row._asdict() for row in loader.bad]
     bad += [{"row": row, "path": source.describe(row), "reason": why} for row, why in scorer.not_finite.items()]
     return {**result, "bad": bad, "left_out": dict(source.left_out)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,13 +69,13 @@ class UnitsWatched(SourceWrapper):
             return greatest > _DIM
         return 0 < greatest <= _UNIT and bool(row.min() < 0 or (row != np.floor(row)).any())
 
-    @property
-    def said(self) -> list[str]:
-        """A warning that names one of the rows, or an empty list."""
-        if not self.odd:
-            return []
-        rows = "1 row is" if len(self.odd) == 1 else f"{len(self.odd):,} rows are"
-        full = {"bytes": "0 to 255", "words": "0 to 65535", "unit": "0 to 1"}[self._trained.kind]
-        low = "0 to 255" if self._trained.kind == "unit" else "0 to 1"
-        line = f"{rows} on a scale of {low}, but the run was trained on {full}, for example {self.describe(min(self.odd))}"
-        return [f"warning: {line}: results for them may be wrong"]
+
+def units_warning(odd: Collection[int], describe: Callable[[int], str], trained: Values) -> list[str]:
+    """Return a warning about rows in other units, which names the first of them; empty without such rows."""
+    if not odd:
+        return []
+    rows = "1 row is" if len(odd) == 1 else f"{len(odd):,} rows are"
+    full = {"bytes": "0 to 255", "words": "0 to 65535", "unit": "0 to 1"}[trained.kind]
+    low = "0 to 255" if trained.kind == "unit" else "0 to 1"
+    line = f"{rows} on a scale of {low}, but the run was trained on {full}, for example {describe(min(odd))}"
+    return [f"warning: {line}: results for them may be wrong"]
