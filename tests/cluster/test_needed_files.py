@@ -10,13 +10,13 @@ import socket
 
 import numpy as np
 import pytest
-from tests.buckets import make_bucket
 
 import bitesize as bs
 from bitesize.cluster.needed_files import NeededFiles
 from bitesize.errors import FileChanged, NotFound
 from bitesize.storage.listing import place
 from bitesize.storage.stores import listed
+from tests.buckets import make_bucket
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def test_the_list_of_a_folder_at_an_address_is_used_or_made_again(tmp_path, here
     if not here:
         shutil.rmtree(place.default_folder())
     if changed and not here:
-        with pytest.raises(FileChanged, match="differs from the one of the command"):
+        with pytest.raises(FileChanged, match="differs from the one of the program"):
             pickle.loads(packed).enter()
         return
     pickle.loads(packed).enter()

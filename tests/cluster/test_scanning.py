@@ -7,12 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.cluster.teams import WITHOUT_RAY, KillsOnce, team_of
-from tests.conftest import noise, write_jpeg
 
 import bitesize as bs
 from bitesize.cluster import scanning
 from bitesize.errors import BadFile, BadSetting, FileChanged
+from tests.cluster.teams import WITHOUT_RAY, KillsOnce, team_of
+from tests.conftest import noise, write_jpeg
 
 pytest.importorskip("ray", reason=WITHOUT_RAY)
 

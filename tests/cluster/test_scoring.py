@@ -7,7 +7,6 @@ import functools
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cluster.teams import WITHOUT_RAY, KillsOnce, team_of
 from typer.testing import CliRunner
 
 import bitesize as bs
@@ -19,6 +18,7 @@ from bitesize.memory.budget import Budget
 from bitesize.training.collecting import collect
 from bitesize.training.data import open_for_run
 from bitesize.training.trained import TrainedModel, evaluate_source, open_run, predict_blocks
+from tests.cluster.teams import WITHOUT_RAY, KillsOnce, team_of
 
 pytest.importorskip("ray", reason=WITHOUT_RAY)
 pytest.importorskip("skops", reason="models of scikit-learn are saved with skops")

@@ -8,7 +8,6 @@ import pickle
 
 import numpy as np
 import pytest
-from tests.cluster.teams import WITHOUT_RAY, team_of
 
 import bitesize as bs
 from bitesize.cluster.session import Session
@@ -16,6 +15,7 @@ from bitesize.cluster.team import Job, Team, portable
 from bitesize.cluster.workers import Workers
 from bitesize.errors import BadFile, BitesizeError, NotFound, WorkerFailed
 from bitesize.memory.budget import Budget
+from tests.cluster.teams import WITHOUT_RAY, team_of
 
 pytest.importorskip("ray", reason=WITHOUT_RAY)
 

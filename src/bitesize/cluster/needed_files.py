@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from bitesize.errors import FileChanged, NotFound
 from bitesize.files.names import show
 from bitesize.files.state import FileState, checked_states
 from bitesize.sources.base import Source
-from bitesize.storage import remote
-from bitesize.storage.object_list import ObjectList
-from bitesize.storage.stores import add_list, listed
+from bitesize.sources.known_lists import SentList, lists_of
 from bitesize.storage.url import is_url
 
 _WAYS = "use a folder that all machines share, or data and runs at addresses such as s3://bucket/data"
@@ -37,10 +34,10 @@ class NeededFiles:
 
     files: tuple[tuple[bytes, FileState | None], ...]
     folder: str = field(default_factory=os.getcwd)
-    lists: tuple[KnownList, ...] = ()
+    lists: tuple[SentList, ...] = ()
 
     @classmethod
-    def of(cls, sources: Iterable[Source], paths: Iterable[str | os.PathLike[str]] = ()) -> NeededFiles:
+    def of(cls, sources: Collection[Source], paths: Iterable[str | os.PathLike[str]] = ()) -> NeededFiles:
         """Return the files of sources, and other paths. Addresses are the same everywhere, so they are left out.
 
         Raises
@@ -53,9 +50,8 @@ class NeededFiles:
             if source.paths_root:
                 files.setdefault(source.paths_root, None)
             files.update(checked_states(source.check_unchanged))
-        found = {id(known): known for path in files if is_url(path) and (known := listed(os.fsdecode(path))) is not None}
         here = tuple((path, state) for path, state in files.items() if not is_url(path))
-        return cls(here, lists=tuple(map(KnownList.of, found.values())))
+        return cls(here, lists=lists_of(*sources))
 
     def enter(self) -> None:
         """Change to the folder of the program, so that relative paths mean the same, and check all files.
@@ -79,46 +75,3 @@ class NeededFiles:
                 )
         for known in self.lists:
             known.use()
-
-
-@dataclass(frozen=True)
-class KnownList:
-    """List of the objects of a folder at an address, which workers use, too, in place of requests for each object.
-
-    Parameters
-    ----------
-    address
-        Address of the prefix.
-    fingerprint
-        Hash of the list.
-    pickled
-        The list: where it is on disk, or the objects of a list in memory.
-    """
-
-    address: str
-    fingerprint: str
-    pickled: bytes = field(repr=False)
-
-    @classmethod
-    def of(cls, known: ObjectList) -> KnownList:
-        """Return a list for workers."""
-        return cls(known.prefix_address, known.fingerprint, pickle.dumps(known))
-
-    def use(self) -> None:
-        """Open the list; on a machine that does not have it, list the objects again.
-
-        Raises
-        ------
-        FileChanged
-            If the objects are others now.
-        """
-        try:
-            found: ObjectList = pickle.loads(self.pickled)  # noqa: S301 - made by the program that started this worker
-        except FileChanged as error:
-            found = remote.list_folder(self.address)
-            if found.fingerprint != self.fingerprint:
-                raise FileChanged(
-                    f"the list of {self.address} on {socket.gethostname()} differs from the one of the command: objects have changed, or one of "
-                    "them is old or from a file; list again on all machines, with --listing new"
-                ) from error
-        add_list(found)

@@ -19,6 +19,7 @@ from bitesize.errors import BitesizeError, WorkerFailed, one_line
 from bitesize.memory.budget import Budget
 from bitesize.scan.rows import spans
 from bitesize.sources.base import Source
+from bitesize.storage.sending import check_sendable
 
 # Pieces for each worker: so many that all end at about the same time, and progress is seen.
 _PIECES = 16
@@ -52,7 +53,15 @@ class Job:
     result_nbytes: int = 0
 
     def packed(self) -> NDArray[np.uint8]:
-        """Return what workers need to prepare, as bytes."""
+        """Return what workers need to prepare, as bytes.
+
+        Raises
+        ------
+        DoesNotFit
+            If a source has more values in memory than are sent.
+        """
+        for source in self.sources:
+            check_sendable(source)
         from ray import cloudpickle
 
         dumps: Any = cloudpickle.dumps  # also for classes and functions of the program itself
