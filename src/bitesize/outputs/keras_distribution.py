@@ -19,6 +19,11 @@ def refuse_indivisible(loader: Loader) -> None:
     import keras
 
     distribution, batching = keras.distribution.distribution(), driver_of(loader).batching
+    if loader.shard.world_size > 1 and getattr(distribution, "auto_shard_dataset", False):
+        raise BadSetting(
+            f"the loader has the rows of {loader.shard} only, and keras.distribution.{type(distribution).__name__} would divide them again: make "
+            "it with auto_shard_dataset=False"
+        )
     if keras.backend.backend() != "jax":
         return
     if loader.shard.world_size > 1 and (loader.masks or not batching.even):
