@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,3 +197,76 @@ def test_the_plan_says_that_images_are_reduced(source, tmp_path):
         assert (
             "rows as in a batch (40, 40, 3) float32 (of images that are first reduced to 30 pixels)" in loader.plan.hints[0]
         )
+
+
+def test_rows_that_another_loader_adds_within_an_epoch_are_found_in_that_epoch(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(row_cache, "_LOOK", 0.0)
+    settings = {"batch_size": 4, "memory": "64 MiB", "transforms": TRANSFORMS["resized"], "threads": 1}
+    cache = bs.Cache(tmp_path, "16 MiB")
+    with bs.Loader(source, cache=cache, **settings) as late:
+        batches = iter(late)
+        next(batches)
+        with bs.Loader(source, cache=cache, **settings) as other:
+            for _ in other:
+                pass
+        for _ in batches:
+            pass
+        assert late.stats.cache_hits >= ROWS - 5 * 4  # all but those that were made ahead
+
+
+# --- ranks in processes of their own ---------------------------------------------------------------------------------
+
+
+def rows_of_ranks(data, cache, **settings):
+    """Return, for all ranks together, the rows of each epoch, how many of them were in the cache, and the sum of the pixels of each row."""
+    settings = {
+        "data": data if isinstance(data, list) else str(data),
+        "cache": str(cache),
+        "epochs": 6,
+        "flips": True,
+        "step": 0.05,
+    } | settings
+    program = Path(__file__).parents[1] / "programs" / "cached_ranks.py"
+    done = subprocess.run([sys.executable, program, json.dumps(settings)], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    rows, hits = np.array(told["rows"]).sum(axis=0).T.tolist()
+    return rows, hits, told["pixels"]
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("many"), np.random.default_rng(3)
+    for i in range(240):
+        Image.fromarray(random.integers(0, 256, (40 + i % 7, 36 + i % 5, 3), np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("world", "flips"), [(2, True), (3, False)])
+def test_ranks_decode_their_own_rows_once_and_then_find_those_of_all(many, tmp_path, world, flips):
+    _, _, alone = rows_of_ranks(many, tmp_path / "alone", world=1, flips=flips, epochs=1)
+    rows, hits, pixels = rows_of_ranks(many, tmp_path / "cache", world=world, flips=flips)
+    assert pixels == alone
+    assert rows == [240] * 6
+    assert hits[0] == 0
+    # Batches that were made before all ranks had written their rows decode them again; later ones find them.
+    assert max(hits) >= 240
+
+
+@pytest.mark.slow
+@pytest.mark.remote
+def test_ranks_request_nothing_that_one_of_them_has_kept(many, tmp_path, s3_server, bucket, proxy):
+    names = sorted(path.name for path in many.iterdir())
+    for name in names:
+        s3_server.put(bucket, name, (many / name).read_bytes())
+    data, options = [f"s3://{bucket}/{name}" for name in names], s3_server.options(proxy.address)
+    settings = {"world": 2, "options": options, "kind": {"kind": "bytes"}}
+    _, hits, pixels = rows_of_ranks(data, tmp_path / "cache", **settings)
+    assert len(pixels) == 240
+    assert max(hits) >= 240
+    proxy.counters.recent.clear()
+    _, hits, again = rows_of_ranks(data, tmp_path / "cache", **settings | {"world": 3, "epochs": 1})
+    assert hits[0] >= 240  # and those of the next epoch that were read ahead
+    assert again == pixels
+    assert sum(method == "GET" for method, _, _ in proxy.counters.recent) < 60  # a few rows to know their sizes

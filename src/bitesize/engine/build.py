@@ -19,7 +19,7 @@ from bitesize.engine.batching import Batching, Last
 from bitesize.engine.distributed import shard_of_this_process
 from bitesize.engine.fitting import STANDBY, auto_batch_size, fitted, grow_or_refuse, with_more_threads
 from bitesize.engine.kept_rows import KeptRows, fits_beside, request_of
-from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryNeeds, MemoryPlan
+from bitesize.engine.memory_plan import SPARE_SLOTS, MemoryNeeds, MemoryPlan, batching_lines
 from bitesize.engine.order_choice import choose_order
 from bitesize.engine.read_ahead import RowsAhead, remote_need
 from bitesize.engine.ring import Ring
@@ -192,8 +192,9 @@ def plan(inferred: Inferred) -> MemoryPlan:
     batching = Batching(settings.order, _batch_size(settings, needs), settings.last, settings.shard)
     if pipeline.stages.mixes:
         batching.refuse_torn_pairs()
-    if batching.left_out and not batching.shard.rank:
-        _log.info("%s", batching.left_out_line())
+    if not batching.shard.rank:
+        for line in batching_lines(batching):
+            _log.info("%s", line)
     least = replace(needs, window=0 if inferred.cache is None else inferred.cache.window_nbytes(batching))
     automatic, rows = settings.threads is None, batching.rows_of_rank
     preferred = with_more_threads(least, rows, budget) if automatic else least

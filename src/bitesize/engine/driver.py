@@ -215,6 +215,11 @@ class LoaderDriver:
         if self._resources.cache is not None:
             self._resources.cache.refresh()
 
+    def begin_batch(self) -> None:
+        """Find rows that other processes have added to the cache meanwhile."""
+        if self._resources.cache is not None:
+            self._resources.cache.refresh(within_epoch=True)
+
     def end_epoch(self) -> None:
         """Complete the rows that the epoch has added to the cache."""
         if self._resources.cache is not None:

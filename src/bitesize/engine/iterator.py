@@ -37,6 +37,9 @@ class Driver(Protocol):
     def begin_epoch(self) -> None:
         """Adapt the number of slots to the available memory, and find what others have added to a cache."""
 
+    def begin_batch(self) -> None:
+        """Find what others have added to a cache since the epoch began."""
+
     def end_epoch(self) -> None:
         """Complete what the epoch has added to a cache."""
 
@@ -103,6 +106,8 @@ class BatchIterator(Iterator[Batch]):
         if not step.position:
             self._driver.source.check_unchanged()
             self._driver.begin_epoch()
+        else:
+            self._driver.begin_batch()
         self._driver.position.advance(step.epoch, step.position)
         # While the caller held every slot, there was no slot for this batch.
         held = max(0.0, pending.started - began) if holds_all else 0.0

@@ -49,7 +49,7 @@ class Loader(PublicSettings):
         and all classes are equally frequent.
     shard
         Rank of this process and number of ranks, if several processes train together. ``"auto"`` takes them from
-        `torch.distributed`, `jax.distributed` or torchrun's environment.
+        `torch.distributed`, `jax.distributed`, Ray Train or torchrun's environment.
     last
         Handling of rows that do not fill a batch: ``"short"``, ``"drop"`` or ``"pad"`` (with a mask). The default is ``"short"``;
         with several ranks, ``"drop"`` when shuffling and ``"pad"`` otherwise.

@@ -9,6 +9,7 @@ import numpy as np
 from bitesize.engine.batching import Batching, order_request
 from bitesize.engine.read_ahead import RemoteNeed
 from bitesize.engine.ring import copied_fields, slots_request
+from bitesize.engine.window.schedule import shared_line
 from bitesize.memory.budget import Budget
 from bitesize.memory.limits import Limit
 from bitesize.memory.plan import Plan
@@ -166,7 +167,6 @@ def make_plan(memory_plan: MemoryPlan, budget: Budget, pool: Pool | None) -> Pla
     hints = _hints(source.spec[source.primary], out[source.primary], len(source))
     if memory_plan.keepable.nbytes and needs.kept is None:
         hints = (*hints, _not_kept(memory_plan.keepable, budget))
-    left_out = batching.left_out_line()
     return Plan(
         rows=len(source),
         batch_size=batching.batch_size,
@@ -181,8 +181,14 @@ def make_plan(memory_plan: MemoryPlan, budget: Budget, pool: Pool | None) -> Pla
         limit=(limit.name, limit.room),
         threads=needs.threads,
         overhead=needs.overhead,
-        hints=(*hints, f"{left_out}.") if left_out else hints,
+        hints=(*hints, *(f"{line}." for line in batching_lines(batching))),
     )  # fmt: skip
+
+
+def batching_lines(batching: Batching) -> list[str]:
+    """Return what users should know about how an order is cut into batches and divided among ranks: rows left out, chunks read often."""
+    shared = shared_line(batching) if batching.order.windows is not None else ""
+    return [line for line in (batching.left_out_line(), shared) if line]
 
 
 def _not_kept(request: MemoryRequest, budget: Budget) -> str:

@@ -13,7 +13,7 @@ from bitesize.sources.base import Source
 from bitesize.sources.protocol import ChunkStarts
 from bitesize.spec import Field
 
-# Number of streams for a source that is read chunk by chunk; fewer if chunks are large.
+# Number of streams for a source that is read chunk by chunk; fewer if chunks are large, and more if batches are larger than all of them.
 _MOST_STREAMS, _STREAMS_NBYTES = 8, 16 << 20
 
 
@@ -27,7 +27,7 @@ def choose_order(
     BadSetting
         If the order does not fit the source or the other settings.
     """
-    order = _chosen_order(source, order, seed, shuffle)
+    order = _chosen_order(source, order, seed, shuffle, batch_size)
     if order.window is None:
         return order, None
     chunks = source.chunks() if order.chunks is None else ChunkStarts(np.asarray(order.chunks))
@@ -42,11 +42,11 @@ def choose_order(
     return order, ChunkStarts(order.windows.starts, chunks.nbytes)
 
 
-def _chosen_order(source: Source, order: Order | str | None, seed: int, shuffle: bool) -> Order:
+def _chosen_order(source: Source, order: Order | str | None, seed: int, shuffle: bool, batch_size: int | str) -> Order:
     """Return the order for the settings of a loader. Check an order that is passed."""
     n = len(source)
     if order is None and shuffle and source.mixture is None and source.reads_by_chunk:
-        return _order_by_chunk(source, seed)
+        return _order_by_chunk(source, seed, batch_size)
     if order is None:
         return Order(n, seed, shuffle, mixture=source.mixture)
     if order == "balanced":
@@ -62,12 +62,19 @@ def _chosen_order(source: Source, order: Order | str | None, seed: int, shuffle:
     return order
 
 
-def _order_by_chunk(source: Source, seed: int) -> Order:
-    """Return an order with windows for a source that is read chunk by chunk. It depends on the data only, not on the machine."""
+def _order_by_chunk(source: Source, seed: int, batch_size: int | str) -> Order:
+    """Return an order with windows for a source that is read chunk by chunk. It depends on data and batch size only, not on the machine.
+
+    Ranks that divide a stream read the same chunks. A batch for many ranks is large, and memory that holds it has room for as many rows
+    in chunks, so it has a stream for each chunk of rows that it could hold: a power of two, which numbers of ranks usually divide.
+    """
     chunks = source.chunks()
     assert chunks is not None
     rows = int(np.diff(chunks.starts).max())
     fixed = sum(field.nbytes for field in source.spec.values() if isinstance(field, Field))
     encoded = 0 if chunks.nbytes is None else int(chunks.nbytes.max())
     streams = min(max(_STREAMS_NBYTES // max(1, rows * fixed + encoded), 1), _MOST_STREAMS)
+    if isinstance(batch_size, int | np.integer) and batch_size >= rows:
+        of_batch = min(int(batch_size), len(source)) // rows
+        streams = max(streams, 1 << (of_batch.bit_length() - 1))
     return Order(len(source), seed, window=streams * rows, streams=streams)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Protocol
 
 from bitesize.memory.limits import MOST_STANDBY, Limit, available, processor_share
+from bitesize.memory.local_ranks import VARIABLE, local_ranks
 from bitesize.memory.overhead import pending_overhead
 from bitesize.memory.sizes import format_size
 
@@ -51,26 +51,24 @@ def measure_room(limit: Limit, accounts: Iterable[Account]) -> int:
 
 def default_share(limit: Limit, held: int) -> int:
     """Return the size of an automatic budget, given that ``held`` bytes of the memory in use are its own."""
-    return max(1, (limit.room + held) // AUTO_SHARE // _local_ranks())
+    return max(1, (limit.room + held) // AUTO_SHARE // local_ranks().count)
 
 
 def largest_share(room: int, others: int) -> int:
     """Return the size that an automatic budget may grow to if other budgets of the process hold ``others`` bytes."""
     part, whole = GROWN_SHARE
-    return max(0, room * part // whole // _local_ranks() - others)
+    return max(0, room * part // whole // local_ranks().count - others)
 
 
 def share_origin(limit: Limit) -> str:
     """Return the origin of the default share, as text."""
-    ranks = _local_ranks()
-    among = f", divided among {ranks} ranks (LOCAL_WORLD_SIZE)" if ranks > 1 else ""
+    ranks = local_ranks()
+    among = f", divided among {ranks.count} ranks ({ranks.origin})" if ranks.count > 1 else ""
+    if ranks.unknown:
+        among = f", not divided among processes of {ranks.unknown} on this host ({VARIABLE} divides it)"
     return f"a quarter of {limit.name}{among}"
 
 
 def grown_origin(share: int, limit: Limit, grown: int, reason: str) -> str:
     """Return the origin of the size of a budget that has grown, as text."""
     return f"auto: {format_size(share)} would be the default share, {share_origin(limit)}; grown to {format_size(grown)} because {reason}"
-
-
-def _local_ranks() -> int:
-    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1") or "1"))

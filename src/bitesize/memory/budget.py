@@ -35,8 +35,8 @@ class Budget:
     ----------
     size
         Bytes, a string such as ``"512 MiB"``, or ``"auto"``: a quarter of the memory that this process may still take (by the
-        system's free memory, cgroups and rlimits), divided among the ranks on this host (``LOCAL_WORLD_SIZE``). An automatic
-        budget grows if more is needed, up to three quarters of that memory.
+        system's free memory, cgroups and rlimits), divided among the ranks on this host, as ``LOCAL_WORLD_SIZE``, Ray Train or Slurm
+        says. An automatic budget grows if more is needed, up to three quarters of that memory.
     room
         Memory limit of another machine, to make a plan for it. By default this machine is measured.
 

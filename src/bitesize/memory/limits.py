@@ -12,6 +12,7 @@ import psutil
 
 from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
+from bitesize.memory.local_ranks import local_ranks
 
 # Address space that a thread reserves without using it: glibc's malloc arena and stack (measured).
 THREAD_RESERVES = {"RLIMIT_AS": 68 << 20, "RLIMIT_DATA": 8 << 20}
@@ -82,8 +83,10 @@ def usable_cpus() -> int:
 
 def processor_share() -> int:
     """Return the number of processors for this process if several ranks share the machine; at least 1."""
-    local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1") or "1")
-    return max(1, usable_cpus() // max(1, local_ranks))
+    ranks, usable = local_ranks(), usable_cpus()
+    if ranks.processors is not None:  # a launcher that assigns processors may have bound this process to its own already
+        return max(1, min(usable, ranks.processors // ranks.count))
+    return max(1, usable // ranks.count)
 
 
 def check_threads(threads: int | None) -> int | None:

@@ -34,6 +34,8 @@ _MOST_WRITERS = 16
 # so writing may take a fifth. Usually it is less: a write only takes long if the disk is slower than the data come.
 _REST, _REST_LATER = 24.0, 4.0
 _BLOCK = 4096
+# Seconds between two looks for shards that other processes have sealed. Ranks seal theirs together, after the next epoch has begun.
+_LOOK = 1.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class RowCache:
         self._always = always
         self._rest, self._rest_later = (0.0, 0.0) if always else (_REST, min(_REST, _REST_LATER))
         self._full = False  # whether there was no room for another shard since the epoch began
+        self._looked = 0.0  # time of the last look
         if folder.reason:
             _log.warning("cache: %s: rows are only read from it", folder.reason)
         self.refresh()
@@ -129,9 +132,11 @@ class RowCache:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def refresh(self) -> None:
-        """Find shards that other processes have sealed. A damaged shard is removed, with one warning."""
-        self._full = False
+    def refresh(self, *, within_epoch: bool = False) -> None:
+        """Find shards that other processes have sealed; within an epoch, once a second. A damaged shard is removed, with one warning."""
+        if within_epoch and time.monotonic() - self._looked < _LOOK:
+            return
+        self._looked, self._full = time.monotonic(), self._full and within_epoch
         for path in self.folder.shards():
             if path not in self._known:
                 self._known.add(path)
@@ -323,8 +328,8 @@ class RowCache:
         self, writer: ShardWriter, claim: Claim, rows: NDArray[np.int64], versions: NDArray[np.uint64]
     ) -> None:  # fmt: skip
         try:
+            self._known.add(claim.shard)  # before `refresh` can see it
             info = writer.seal()
-            self._known.add(Path(info.folder))
             self._add(info, rows, versions)
         except (BitesizeError, OSError) as error:
             writer.abandon()

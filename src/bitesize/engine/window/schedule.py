@@ -18,7 +18,11 @@ from bitesize.order.coordinates import (
     StreamTime,
     WindowNumber,
 )
+from bitesize.order.order import Shard
 from bitesize.order.windows import Windows
+
+# Number of ranks that read a chunk, on average, from which it is worth a word.
+_MANY_READERS = 1.5
 
 
 class ChunkLoad(NamedTuple):
@@ -197,6 +201,28 @@ def own_streams(batching: Batching) -> list[StreamNumber]:
         return _all_streams(windows)  # batches are cut across streams, at different rows in each batch
     start, stop = batching.shard.share(batching.batch_size)
     return [stream for stream in _all_streams(windows) if windows.cuts[stream] < stop and windows.cuts[stream + 1] > start]
+
+
+def shared_line(batching: Batching) -> str:
+    """Return a sentence about chunks that several ranks read, with the setting that avoids it; "" if most chunks are read by one rank."""
+    windows, shard, rows = _windows(batching), batching.shard, batching.batch_size
+    if shard.world_size == 1:
+        return ""
+    if not _even(batching):
+        return (
+            f"each of {shard.world_size} ranks reads all chunks, because its part of a batch is of other streams in each batch: the order has "
+            f"batch_size={windows.batch_size} and repeat={batching.order.repeat} (use the same batch_size, and repeat=1)"
+        )
+    borders = {Shard(rank, shard.world_size).share(rows)[0] for rank in range(shard.world_size)}
+    # Ranks and streams both cut a batch into parts; each border that they do not share makes one rank more read a stream.
+    readers = (len(borders | set(windows.cuts[:-1].tolist()))) / windows.streams
+    if readers < _MANY_READERS:
+        return ""
+    streams = -(-windows.streams // shard.world_size) * shard.world_size
+    return (
+        f"each chunk is read by {readers:.1f} ranks on average, because {shard.world_size} ranks divide {windows.streams} streams of the "
+        f"window (bs.Order(..., window={max(batching.order.window or 0, streams * windows.largest_chunk)}, streams={streams}) avoids it)"
+    )
 
 
 def _all_streams(windows: Windows) -> list[StreamNumber]:
