@@ -101,6 +101,17 @@ def test_prefixes_have_lists_of_their_own(large, lists):
     assert stores.listed(f"{ADDRESS}class_0002/a.jpg") is whole
 
 
+def test_a_list_that_another_process_replaces_has_its_folders(use, lists):
+    use(SimulatedStorage("sim://bucket", 3, 10))
+    old = list_folder(ADDRESS, folder=lists)
+    new = list_folder(ADDRESS, folder=lists)  # a small list is made again, and replaces the first, as another process does
+    assert old.folder != new.folder
+    assert not os.path.exists(old.folder)
+    of_old, of_new = dict(old.folders.arrays()), dict(new.folders.arrays())
+    assert {name: values.tolist() for name, values in of_old.items()} == {name: of_new[name].tolist() for name in of_new}
+    assert list(old.children("photos")) == list(new.children("photos"))
+
+
 def test_lists_of_long_ago_are_removed(large, lists):
     list_folder(ADDRESS, folder=lists)
     list_folder(f"{ADDRESS}class_0000/", folder=lists)

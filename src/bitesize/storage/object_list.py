@@ -17,7 +17,15 @@ from bitesize.errors import FileChanged
 from bitesize.storage.base import Entry
 from bitesize.storage.listing.blocks import Block, decoded, encoded
 from bitesize.storage.listing.folders import FolderTable
-from bitesize.storage.listing.index import CURRENT, OBJECTS_FILE, Index, load_folders, load_index, write_blocks
+from bitesize.storage.listing.index import (
+    CURRENT,
+    OBJECTS_FILE,
+    Index,
+    count_folders,
+    load_folders,
+    load_index,
+    write_blocks,
+)
 from bitesize.storage.listing.reading import Content
 from bitesize.storage.listing.sorting import Runs
 from bitesize.storage.listing.tree import Tree
@@ -135,7 +143,10 @@ class ObjectList:
     def folders(self) -> FolderTable:
         """All folders that have objects of their own; read from disk on first use."""
         if self._table is None:
-            self._table = load_folders(self.folder, self._head)
+            try:
+                self._table = load_folders(self.folder, self._head)
+            except FileNotFoundError:  # another process has made a newer list; of this one, only the objects are still open
+                self._table = count_folders(zip(self.keys(), self._tree.sizes(0, len(self)), strict=True))
         return self._table
 
     def __len__(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, WorkerFailed
+from bitesize.order.order import Shard
 from bitesize.training.backend import load_keras
 from bitesize.training.padded_steps import leave_out_padding
 from bitesize.training.ranks import Ranks
@@ -19,7 +20,22 @@ Value = TypeVar("Value")
 
 
 class JaxRanks(Ranks):
-    """Processes of `jax.distributed`."""
+    """Processes of `jax.distributed`.
+
+    Raises
+    ------
+    BadSetting
+        If `jax.distributed` does not connect all of them.
+    """
+
+    def __init__(self, shard: Shard) -> None:
+        super().__init__(shard)
+        import jax
+
+        if jax.process_count() != shard.world_size:
+            raise BadSetting(
+                f"{shard.world_size} processes train together, and Keras runs on jax: call jax.distributed.initialize before anything else"
+            )
 
     def collect(self, value: Value) -> list[Value]:
         """Return the values of all ranks, by rank."""

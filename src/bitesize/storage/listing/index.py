@@ -157,6 +157,14 @@ def load_folders(folder: str, head: Mapping[str, Any]) -> FolderTable:
     return FolderTable(first, count, nbytes, paths, ends, tuple(head["suffixes"]), kinds)
 
 
+def count_folders(objects: Iterable[tuple[bytes, int]]) -> FolderTable:
+    """Return the folders of objects in order: keys after the prefix, and sizes."""
+    folders = FolderBuilder()
+    for key, size in objects:
+        folders.add(key, size)
+    return folders.build()
+
+
 def _load(folder: str, head: Mapping[str, Any], names: tuple[str, ...]) -> list[NDArray[Any]]:
     arrays = []
     for name in names:
