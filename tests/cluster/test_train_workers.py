@@ -26,7 +26,7 @@ from tests.cluster.rank_runs import (
 )
 
 pytest.importorskip("ray", reason="ray is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.framework, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.ranks, pytest.mark.timeout(600)]
 BACKENDS = ["jax", "torch"]
 
 
@@ -41,12 +41,19 @@ def place(tmp_path_factory):
 def unbroken(place):
     """Losses of one process, by backend."""
     found = {}
-    for backend in BACKENDS:
+
+    def of(backend):
+        """Return the losses of one process, trained once."""
         if backend == "torch":
             pytest.importorskip("torch", reason="torch is not installed")
-        finished(start(place, backend, "bitesize", *words(f"one-{backend}")))
-        found[backend] = losses(place / f"one-{backend}")
-    return found
+        if backend not in found:
+            finished(start(place, backend, "bitesize", *words(f"one-{backend}")))
+            found[backend] = losses(place / f"one-{backend}")
+            assert found[backend].shape == (EPOCHS, 2)
+            assert found[backend].min() > 0.05
+        return found[backend]
+
+    return of
 
 
 def same(found, expected):
@@ -58,7 +65,7 @@ def same(found, expected):
 def test_two_workers_have_the_losses_and_the_folder_of_one_process(place, unbroken, backend):
     out = f"two-{backend}"
     text = finished(start(place, backend, "bitesize", *words(out, "--workers", 2)))
-    assert same(losses(place / out), unbroken[backend])
+    assert same(losses(place / out), unbroken(backend))
     assert "ranks: 2 processes on 1 machine share each batch of 12 rows" in text
     assert text.count(f"saved in {out}") == 1
     names = {path.name for path in (place / f"one-{backend}").iterdir()}
@@ -76,7 +83,7 @@ def test_a_killed_worker_is_started_again_and_training_goes_on(place, unbroken, 
     text = finished(process)
     assert "The processes were started again (1)." in text
     assert "Continuing the interrupted run" in text
-    assert same(losses(place / out), unbroken[backend])
+    assert same(losses(place / out), unbroken(backend))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -86,13 +93,13 @@ def test_one_process_and_workers_continue_each_other(place, unbroken, backend):
     wait_for_epoch(process, place / out, 25)
     end(process)
     process = start(place, backend, "bitesize", *words(out, "--workers", 2))
-    wait_for_epoch(process, place / out, 60)
+    wait_for_epoch(process, place / out, 45)
     process.send_signal(signal.SIGINT)
     assert process.wait(90) == 130, printed(process)[-3000:]
     assert printed(process).count("Interrupted.") == 1
     end(process)
     finished(start(place, backend, "bitesize", *words(out, "--resume")))
-    assert same(losses(place / out), unbroken[backend])
+    assert same(losses(place / out), unbroken(backend))
 
 
 def test_an_error_of_the_workers_is_that_of_one_process(place):
@@ -142,4 +149,4 @@ def test_elastic_workers_start_with_what_is_there(place, unbroken):
     out = "elastic"
     text = finished(start(place, "jax", "bitesize", *words(out, "--workers", "1..2")), seconds=400)
     assert len(losses(place / out)) == EPOCHS
-    assert same(losses(place / out), unbroken["jax"]), text[-3000:]
+    assert same(losses(place / out), unbroken("jax")), text[-3000:]

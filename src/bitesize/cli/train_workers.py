@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Send = Callable[..., bool]
 # Seconds between two messages about progress.
 _EVERY = 0.3
+# Seconds between two reports of epochs to Ray.
+_REPORT = 30.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def train_rank(ranks: Ranks, again: int, out: str | None, send: Send, wanted: Wa
 
     _enter(place, wanted)
     first = ranks.is_first
-    listener: Quiet = Distant(send) if first and not place.quiet else Hearing(send) if first else Following()
+    listener = Distant(send) if first and not place.quiet else Hearing(send) if first else Following()
     with _sent(send, place) if first else contextlib.nullcontext():
         try:
             again_wanted = wanted if out is None else replace(wanted, out=out)
@@ -117,6 +119,7 @@ def train_rank(ranks: Ranks, again: int, out: str | None, send: Send, wanted: Wa
             if first and chosen.start is not None:
                 send("out", _absolute(chosen.start.run.shown))
             result = train_run(chosen, quiet=not first or place.quiet, ranks=ranks, listener=listener, end=_raise)
+            listener.reports.finish()
             if first:
                 send("result", result)
         except KeyboardInterrupt:
@@ -132,6 +135,10 @@ def train_rank(ranks: Ranks, again: int, out: str | None, send: Send, wanted: Wa
 class Following(Quiet):
     """Listener of ranks other than the first: it takes part in the reports to Ray."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.reports = Reports()
+
     def planned(self, job: Any) -> None:
         """Keep the job."""
         self._job = job
@@ -139,7 +146,7 @@ class Following(Quiet):
     def epoch(self, line: dict[str, Any]) -> None:
         """Report the epoch to Ray."""
         super().epoch(line)
-        _report(line, self._job)
+        self.reports.add(line, self._job)
 
 
 class Hearing(Following):
@@ -161,6 +168,7 @@ class Distant(Terminal):
 
     def __init__(self, send: Send) -> None:
         super().__init__()
+        self.reports = Reports()
         self._send, self._sent = send, 0.0
         self._moving = Moving(self._figures, console, hide=True)
 
@@ -174,15 +182,33 @@ class Distant(Terminal):
     def epoch(self, line: dict[str, Any]) -> None:
         """Send a table line, and report the epoch to Ray."""
         super().epoch(line)
-        _report(line, self._job)
+        self.reports.add(line, self._job)
 
 
-def _report(line: dict[str, Any], job: Any) -> None:
-    from bitesize.cluster.ray_ranks import report
+class Reports:
+    """Reports of epochs to Ray Train, at most twice a minute, because each waits for all ranks and for Ray, for up to two seconds."""
 
-    run = job.run
-    checkpoints = f"{run.address}/checkpoints" if run.address else str(run.checkpoints)
-    report(line, checkpoints, first=job.ranks.is_first)
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._last: tuple[dict[str, Any], Any] | None = None
+
+    def add(self, line: dict[str, Any], job: Any) -> None:
+        """Report an epoch if a report is due, on all ranks."""
+        self._last = line, job
+        if job.ranks.broadcast(time.monotonic() > self._next):
+            self._next = time.monotonic() + _REPORT
+            self.finish()
+
+    def finish(self) -> None:
+        """Report the last epoch, if it is not reported yet."""
+        from bitesize.cluster.ray_ranks import report
+
+        if self._last is None:
+            return
+        (line, job), self._last = self._last, None
+        run = job.run
+        checkpoints = f"{run.address}/checkpoints" if run.address else str(run.checkpoints)
+        report(line, checkpoints, first=job.ranks.is_first)
 
 
 def _stop_if(asked: bool, job: Any) -> None:

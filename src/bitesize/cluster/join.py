@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from bitesize.engine.distributed import shard_of_this_process
@@ -12,11 +12,12 @@ from bitesize.errors import BadSetting, MissingPackage, WorkerFailed
 from bitesize.training.backend import choose_backend
 from bitesize.training.find_ranks import ranks_of_this_process
 from bitesize.training.ranks import OneProcess, Ranks
+from bitesize.training.timeout import rank_timeout
 
 # Variables in which launchers other than torchrun set the number of processes of a step.
 _OTHERS = ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-# Minutes without an answer of a rank after which training ends; the environment variable BITESIZE_RANK_TIMEOUT changes them.
-TIMEOUT = 10.0
+# Seconds without a sign of life after which JAX ends all processes; its own default.
+_HEARTBEAT = 100
 
 
 def join_launcher(environment: Mapping[str, str] = os.environ) -> Ranks:
@@ -48,24 +49,6 @@ def restarts(environment: Mapping[str, str] = os.environ) -> int:
     return _count(environment, "TORCHELASTIC_RESTART_COUNT")
 
 
-def timeout(environment: Mapping[str, str] = os.environ) -> timedelta:
-    """Return the time without an answer of a rank after which training ends.
-
-    Raises
-    ------
-    BadSetting
-        If the environment variable is not a number of minutes above 0.
-    """
-    text = environment.get("BITESIZE_RANK_TIMEOUT", str(TIMEOUT))
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < float("inf"):
-        raise BadSetting(f"BITESIZE_RANK_TIMEOUT must be a number of minutes above 0, not {text!r}")
-    return timedelta(minutes=minutes)
-
-
 def _join_torchrun(environment: Mapping[str, str]) -> Ranks:
     backend = choose_backend()
     try:
@@ -94,13 +77,13 @@ def _join_torchrun(environment: Mapping[str, str]) -> Ranks:
 def _connect_torch(dist: Any, backend: str, environment: Mapping[str, str]) -> None:
     """Initialize `torch.distributed` with the store of torchrun's agent, whose keys outlive a restart of the processes."""
     if environment.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        dist.init_process_group(backend, timeout=timeout(environment))
+        dist.init_process_group(backend, timeout=rank_timeout(environment))
         return
     world, rank = _count(environment, "WORLD_SIZE"), _count(environment, "RANK")
     address = environment["MASTER_ADDR"], _count(environment, "MASTER_PORT")
-    agent = dist.TCPStore(*address, world, is_master=False, timeout=timeout(environment))
+    agent = dist.TCPStore(*address, world, is_master=False, timeout=rank_timeout(environment))
     store = dist.PrefixStore(f"bitesize/{restarts(environment)}", agent)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=timeout(environment))
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=rank_timeout(environment))
 
 
 def ranks_by_port(dist: Any, host: str) -> Ranks:
@@ -122,6 +105,8 @@ def connect_jax(arguments: dict[str, Any]) -> Ranks:
     """Connect processes by `jax.distributed`; without arguments, as their launcher states."""
     import jax
 
+    if "heartbeat_timeout_seconds" in inspect.signature(jax.distributed.initialize).parameters:
+        arguments["heartbeat_timeout_seconds"] = max(10, min(_HEARTBEAT, int(rank_timeout().total_seconds())))
     try:
         jax.distributed.initialize(**arguments)
     except (RuntimeError, ValueError) as error:

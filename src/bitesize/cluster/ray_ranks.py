@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bitesize.cluster.join import connect_jax, timeout
+from bitesize.cluster.join import connect_jax
 from bitesize.cluster.mailbox import Event, Mailbox
 from bitesize.cluster.session import Session
 from bitesize.cluster.worker_start import WorkerStart
@@ -26,6 +26,7 @@ from bitesize.storage.url import is_url
 from bitesize.training.backend import choose_backend
 from bitesize.training.find_ranks import ranks_of_this_process
 from bitesize.training.ranks import OneProcess, Ranks
+from bitesize.training.timeout import rank_timeout
 
 # How often the workers are started again after one of them has ended or stopped to answer.
 FAILURES = 3
@@ -127,7 +128,7 @@ def _trainer(workers: Workers, task: RankTask, mailbox: Any, storage: dict[str, 
     if task.backend == "torch":
         from ray.train.torch import TorchConfig
 
-        backend = TorchConfig(timeout_s=int(timeout().total_seconds()))
+        backend = TorchConfig(timeout_s=int(rank_timeout().total_seconds()))
     return DataParallelTrainer(
         _run_rank,
         train_loop_config={"task": task, "mailbox": mailbox, "start": WorkerStart()},

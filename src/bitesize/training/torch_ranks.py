@@ -15,6 +15,7 @@ from bitesize.order.order import Shard
 from bitesize.outputs.keras_format import Padded
 from bitesize.training.padded_steps import leave_out_padding
 from bitesize.training.ranks import Ranks
+from bitesize.training.timeout import rank_timeout
 
 Value = TypeVar("Value")
 # How long ranks wait for work that only rank 0 does, such as a pass over all data before training.
@@ -149,7 +150,10 @@ def _control_groups(dist: Any) -> tuple[Any, Any]:
     """
     world = dist.group.WORLD
     if world not in _groups:
-        _groups[world] = dist.new_group(backend="gloo"), dist.new_group(backend="gloo", timeout=_PATIENCE)
+        _groups[world] = (
+            dist.new_group(backend="gloo", timeout=rank_timeout()),
+            dist.new_group(backend="gloo", timeout=_PATIENCE),
+        )
     return _groups[world]
 
 
