@@ -101,7 +101,7 @@ def leave() -> NoReturn:
 
 
 def end_when_blocked() -> None:
-    """Let a signal end this process also while it waits in native code, where Python handles no signal: for another rank, for example.
+    """Make a signal end this process also while it waits in native code, where Python handles no signal: for another rank, for example.
 
     Python writes the number of each signal to a socket at once, which a thread reads.
     """

@@ -48,7 +48,7 @@ def refuse_folds(ranks: Ranks) -> None:
 
 
 def choose_together(ranks: Ranks, wanted: Wanted, again: int) -> Chosen:
-    """Let rank 0 choose and lock the folder, as `choose` does; the others train in the same one.
+    """Choose and lock the folder on rank 0, as `choose` does; the others train in it, too.
 
     Parameters
     ----------

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitesize.cli.console import errors, plain, print_warning, say_when_compiling, understood
 from bitesize.cli.interrupt import INTERRUPT, leave
 from bitesize.cli.run_folder import Chosen
 from bitesize.cli.train_end import describe_interrupted, describe_kept, describe_not_learned, print_end
 from bitesize.cli.train_ranks import is_follower
+
+if TYPE_CHECKING:
+    from bitesize.training.interrupted import Start
+    from bitesize.training.settings import TrainSettings
 
 
 def train_run(
@@ -63,22 +68,11 @@ def train_run(
 
     try:
         say_when_compiling()
-        from bitesize.training.estimator_loop import train_estimator
-        from bitesize.training.estimator_prepare import prepare_estimator
-        from bitesize.training.estimators import is_estimator
-        from bitesize.training.loop import train
-        from bitesize.training.prepare import prepare
-        from bitesize.training.ranks import OneProcess
-
         with listener:
-            if is_estimator(settings.model):
-                job = prepare_estimator(settings, start)
-                result = train_estimator(job, listener)
-            elif (saves := (job := prepare(settings, start, ranks or OneProcess())).checkpoint) is None:
+            job, train = _prepared(settings, start, ranks)
+            saves = getattr(job, "checkpoint", None)
+            with _gently(saves, say_interrupted):
                 result = train(job, listener)
-            else:
-                with INTERRUPT.gently(saves.stop, lambda: saves.stop_pending, say_interrupted):
-                    result = train(job, listener)
         saved = start.run.saved.name
         start.run.finish()
     except KeyboardInterrupt:
@@ -96,3 +90,26 @@ def train_run(
         if lost := describe_not_learned(result, job.settings, job.model):
             print_warning(lost)
     return {**result, "out": out, "understood": [*understood(job.train), *job.said, *job.warnings]}
+
+
+def _prepared(settings: TrainSettings, start: Start, ranks: Any) -> tuple[Any, Callable[[Any, Any], dict[str, Any]]]:
+    """Return the prepared job, and the function that trains it."""
+    from bitesize.training.estimators import is_estimator
+
+    if is_estimator(settings.model):
+        from bitesize.training.estimator_loop import train_estimator
+        from bitesize.training.estimator_prepare import prepare_estimator
+
+        return prepare_estimator(settings, start), train_estimator
+    from bitesize.training.loop import train
+    from bitesize.training.prepare import prepare
+    from bitesize.training.ranks import OneProcess
+
+    return prepare(settings, start, ranks or OneProcess()), train
+
+
+def _gently(saves: Any, too_late: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+    """Make the first Ctrl-C save a checkpoint, if there are any."""
+    if saves is None:
+        return contextlib.nullcontext()
+    return INTERRUPT.gently(saves.stop, lambda: saves.stop_pending, too_late)

@@ -56,7 +56,7 @@ def train_on_workers(workers: Workers, wanted: Wanted, *, json: bool) -> dict[st
 
 
 class _Desk:
-    """What this process does while the ranks train: it prints their messages, and passes Ctrl-C on to them."""
+    """Work of this process while the ranks train: it prints their messages, and passes Ctrl-C on to them."""
 
     def __init__(self, run: Any, quiet: bool) -> None:
         self._run, self._quiet = run, quiet

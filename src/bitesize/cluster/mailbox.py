@@ -41,7 +41,7 @@ class Mailbox:
         return events
 
     def stop(self) -> None:
-        """Let the workers save, and stop."""
+        """Make the workers save, and stop."""
         self._stop = True
 
     def stops(self) -> bool:

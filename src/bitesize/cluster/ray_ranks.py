@@ -34,7 +34,7 @@ FAILURES = 3
 
 @dataclass(frozen=True)
 class RankTask:
-    """What each rank does.
+    """Task of each rank.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class RankedRun:
             ) from self._failure
 
     def stop(self) -> None:
-        """Let the ranks save, and stop."""
+        """Make the ranks save, and stop."""
         self._ray.get(self._mailbox.stop.remote())
 
     def _fit(self, workers: Workers, task: RankTask) -> None:

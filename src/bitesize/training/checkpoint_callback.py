@@ -51,7 +51,19 @@ class CheckpointCallback:
         self._meeting = Meeting(self._ranks)
 
     def share(self, ranks: Ranks) -> None:
-        """Share the checkpoints with other ranks: rank 0 writes and reads them."""
+        """Share the checkpoints with other ranks: rank 0 writes and reads them.
+
+        Parameters
+        ----------
+        ranks
+            The processes that train together.
+
+        Examples
+        --------
+        >>> import tempfile, bitesize as bs
+        >>> from bitesize.training.ranks import OneProcess
+        >>> bs.keras.Checkpoint(tempfile.mkdtemp()).share(OneProcess())  # one process shares with no other
+        """
         if ranks.several and not self._ranks.several:
             self._ranks, self._meeting, self._store = ranks, Meeting(ranks), SharedStore(self._store, ranks)
 

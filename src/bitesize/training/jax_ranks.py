@@ -60,7 +60,7 @@ class JaxRanks(Ranks):
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Let this process use Keras without the other ranks: new variables are its own."""
+        """Enable this process to use Keras without the other ranks: new variables are its own."""
         distribution = load_keras().distribution
         common = distribution.distribution()
         distribution.set_distribution(None)

@@ -65,7 +65,7 @@ class Ranks(ABC):
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Let this process use Keras within the block without the other ranks."""
+        """Enable this process to use Keras within the block without the other ranks."""
         yield
 
     def prepare(self, model: Any, padded: bool) -> None:

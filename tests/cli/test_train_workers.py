@@ -10,7 +10,6 @@ import sys
 
 import numpy as np
 import pytest
-
 from tests.cluster.rank_runs import (
     EPOCHS,
     end,
