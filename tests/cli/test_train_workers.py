@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -99,6 +102,56 @@ def test_one_process_and_workers_continue_each_other(place, unbroken, backend):
     end(process)
     finished(start(place, backend, "bitesize", *words(out, "--resume")))
     assert same(losses(place / out), unbroken(backend))
+
+
+def test_a_worker_that_stops_to_answer_is_replaced(place, unbroken):
+    out = "silent"
+    process = start(place, "torch", "bitesize", *words(out, "--workers", 2), minutes="0.2")
+    expected = unbroken("torch")
+    wait_for_epoch(process, place / out, 10)
+    ranks(process, "RayTrainWorker")[-1].suspend()
+    assert "The processes were started again (1)." in finished(process, 400)
+    assert same(losses(place / out), expected)
+
+
+def test_a_cluster_that_is_lost_ends_the_command_and_the_next_one_goes_on(place, unbroken):
+    out, expected = "lost", unbroken("jax")
+    with head() as address:
+        process = start(place, "jax", "bitesize", *words(out, "--workers", 2, "--address", address))
+        wait_for_epoch(process, place / out, 20)
+    try:
+        assert process.wait(240) == 1, printed(process)[-3000:]
+    finally:
+        end(process)
+    text = printed(process)
+    assert "error: the connection to the cluster of Ray is lost" in text, text[-3000:]
+    assert "Traceback" not in text
+    with head() as address:
+        finished(start(place, "jax", "bitesize", *words(out, "--workers", 1, "--address", address)))
+    assert same(losses(place / out), expected)
+
+
+@contextlib.contextmanager
+def head():
+    """Run a cluster of Ray with two processors on this machine; kill all of its processes at the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2", f"--port={port}"]
+    command += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"]
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        time.sleep(2)  # the node joins after the port is open
+        yield f"127.0.0.1:{port}"
+    finally:
+        end(process)
 
 
 def test_an_error_of_the_workers_is_that_of_one_process(place):

@@ -74,6 +74,7 @@ def train(
     result = train_run(choose_together(ranks, wanted, restarts()), quiet=json or not ranks.is_first, ranks=ranks)
     if json and ranks.is_first:
         print_json(result)
+    ranks.close()
 
 
 def _refuse_mistakes(data: str | None, opening: Opening, run: RunOptions, ram: str | None) -> None:

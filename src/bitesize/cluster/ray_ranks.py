@@ -19,7 +19,7 @@ from bitesize.cluster.mailbox import Event, Mailbox
 from bitesize.cluster.session import Session
 from bitesize.cluster.worker_start import WorkerStart
 from bitesize.cluster.workers import Workers
-from bitesize.errors import BadSetting, MissingPackage, WorkerFailed
+from bitesize.errors import BadSetting, MissingPackage, WorkerFailed, one_line
 from bitesize.files.atomic import write_json
 from bitesize.storage.stores import options_of
 from bitesize.storage.url import is_url
@@ -84,12 +84,21 @@ class RankedRun:
             If ranks have ended more than `FAILURES` times.
         """
         while not self._done.wait(every):
-            yield self._ray.get(self._mailbox.take.remote())
-        yield self._ray.get(self._mailbox.take.remote())
+            yield self._take()
+        yield self._take()
         if self._failure is not None:
             raise WorkerFailed(
                 f"workers have ended, or did not answer, and were started again {FAILURES} times: {_reason(self._failure)}"
             ) from self._failure
+
+    def _take(self) -> list[Event]:
+        try:
+            events: list[Event] = self._ray.get(self._mailbox.take.remote())
+        except Exception as error:  # Ray raises many types when its head is gone
+            raise WorkerFailed(
+                f"the connection to the cluster of Ray is lost: {one_line(error)}. The same command continues the run"
+            ) from error
+        return events
 
     def stop(self) -> None:
         """Make the ranks save, and stop."""
