@@ -95,7 +95,7 @@ def test_one_process_and_workers_continue_each_other(place, unbroken, backend):
     wait_for_epoch(process, place / out, 25)
     end(process)
     process = start(place, backend, "bitesize", *words(out, "--workers", 2))
-    wait_for_epoch(process, place / out, 45)
+    wait_for_epoch(process, place / out, 35)
     process.send_signal(signal.SIGINT)
     assert process.wait(90) == 130, printed(process)[-3000:]
     assert printed(process).count("Interrupted.") == 1
@@ -104,6 +104,7 @@ def test_one_process_and_workers_continue_each_other(place, unbroken, backend):
     assert same(losses(place / out), unbroken(backend))
 
 
+@pytest.mark.skipif(os.environ.get("BITESIZE_TESTS") != "full", reason="Ray needs two minutes to give a silent worker up")
 def test_a_worker_that_stops_to_answer_is_replaced(place, unbroken):
     out = "silent"
     process = start(place, "torch", "bitesize", *words(out, "--workers", 2), minutes="0.2")

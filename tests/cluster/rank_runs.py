@@ -19,7 +19,7 @@ import keras
 def make(shape, classes):
     return keras.Sequential([keras.Input(shape), keras.layers.Dense(16, activation="tanh"), keras.layers.Dense(classes)])
 """
-ROWS, BATCH, EPOCHS = 67, 12, 80
+ROWS, BATCH, EPOCHS = 67, 12, 60
 
 
 def write_data(folder: Path) -> None:

@@ -163,6 +163,7 @@ def _run_rank(config: dict[str, Any]) -> None:
     context, mailbox, task = ray.train.get_context(), config["mailbox"], config["task"]
     config["start"].apply(context.get_local_world_size())
     os.environ["LOCAL_RANK"] = str(context.get_local_rank())
+    os.environ["KERAS_BACKEND"] = task.backend
 
     def send(kind: str, value: Any = None) -> bool:
         """Send a message; return whether to stop."""

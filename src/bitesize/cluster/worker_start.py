@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bitesize._version import __version__
 from bitesize.errors import BadSetting
+from bitesize.memory.limits import processor_share
 from bitesize.storage.stores import configure, configured
 
 # Variables of the program that started the workers, which decide what they do.
-_PASSED_ON = ("KERAS_BACKEND",)
+_PASSED_ON = ("KERAS_BACKEND", "OMP_NUM_THREADS", "BITESIZE_RANK_TIMEOUT")
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,18 @@ class WorkerStart:
             os.chdir(self.folder)
         os.environ.update(self.environment)
         os.environ["LOCAL_WORLD_SIZE"] = str(local_workers)
+        if "OMP_NUM_THREADS" not in self.environment:
+            _use_processors()
         for root, options in self.storages.items():
             configure(root, options)
+
+
+def _use_processors() -> None:
+    """Use this process's share of the processors for calculating: Ray sets one thread, because it counts one processor for each worker."""
+    threads = processor_share()
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:  # it has read the variable already
+        sys.modules["torch"].set_num_threads(threads)
 
 
 def _environment() -> dict[str, str]:
