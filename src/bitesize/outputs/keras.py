@@ -35,7 +35,7 @@ from bitesize.outputs.fields import (
     chosen_weights,
 )
 from bitesize.outputs.keras_calls import LOOKS, TAKES, Caller
-from bitesize.outputs.keras_distribution import refuse_indivisible
+from bitesize.outputs.keras_distribution import refuse_indivisible, refuse_to_divide_again
 from bitesize.outputs.keras_format import KerasFormat, on_torch
 from bitesize.outputs.keras_tensorflow import switch_off_autotuning
 
@@ -297,6 +297,7 @@ class _Places:
         with self._lock:
             caller = Caller(sys._getframe(1))
             switch_off_autotuning(caller.iterator)
+            refuse_to_divide_again(self._loader)
             if not self._format.padded_rows:
                 self._driver.batching.refuse_empty_shares("Keras")
                 refuse_indivisible(self._loader)

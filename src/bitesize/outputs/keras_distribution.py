@@ -6,6 +6,18 @@ from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting
 
 
+def refuse_to_divide_again(loader: Loader) -> None:
+    """Raise `BadSetting` if Keras would divide the batches of a rank among the processes once more, as versions after 3.15 do."""
+    import keras
+
+    distribution = keras.distribution.distribution()
+    if loader.shard.world_size > 1 and getattr(distribution, "auto_shard_dataset", False):
+        raise BadSetting(
+            f"the loader has the rows of {loader.shard} only, and keras.distribution.{type(distribution).__name__} would divide them again: make "
+            "it with auto_shard_dataset=False"
+        )
+
+
 def refuse_indivisible(loader: Loader) -> None:
     """Raise `BadSetting` if a distribution of Keras is set whose devices cannot share each batch of a loader.
 
@@ -19,11 +31,6 @@ def refuse_indivisible(loader: Loader) -> None:
     import keras
 
     distribution, batching = keras.distribution.distribution(), driver_of(loader).batching
-    if loader.shard.world_size > 1 and getattr(distribution, "auto_shard_dataset", False):
-        raise BadSetting(
-            f"the loader has the rows of {loader.shard} only, and keras.distribution.{type(distribution).__name__} would divide them again: make "
-            "it with auto_shard_dataset=False"
-        )
     if keras.backend.backend() != "jax":
         return
     if loader.shard.world_size > 1 and (loader.masks or not batching.even):
