@@ -94,18 +94,22 @@ def test_printed_commands_can_be_pasted():
     assert in_options('choose by labels="kind", or split=') == 'choose by --labels "kind", or --split'
 
 
-def test_several_processes_are_refused(photographs, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert "WORLD_SIZE is 2" in refused("train", photographs)
+@pytest.mark.parametrize("variable", ["WORLD_SIZE", "PMI_SIZE"])
+def test_several_processes_that_cannot_reach_each_other_are_refused(photographs, monkeypatch, variable):
+    monkeypatch.setenv(variable, "2")
+    message = refused("train", photographs)
+    assert f"{variable} is 2, but nothing says how the processes reach each other" in message
+    assert "start them with torchrun" in message
 
 
 def test_of_several_processes_all_that_work_or_write_are_refused():
-    for name in ("train", "evaluate", "predict", "bench", "check", "stats", "inspect", "concat", "demo"):
+    for name in ("evaluate", "predict", "bench", "check", "stats", "inspect", "concat", "demo"):
         for variable in ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "JAX_NUM_PROCESSES"):
             with pytest.raises(BadSetting, match=f"bitesize {name} runs in one process, but {variable} is 2"):
                 refuse_several_processes(name, {variable: "2"})
             refuse_several_processes(name, {variable: "1"})
-    refuse_several_processes("train", {"SLURM_NTASKS": "4"})  # a batch script of one process
+    refuse_several_processes("pack", {"SLURM_NTASKS": "4"})  # a batch script of one process
+    refuse_several_processes("train", {"WORLD_SIZE": "2"})  # its processes train together
     refuse_several_processes("formats", {"WORLD_SIZE": "2"})
 
 

@@ -16,6 +16,8 @@ from bitesize.training.timeout import rank_timeout
 
 # Variables in which launchers other than torchrun set the number of processes of a step.
 _OTHERS = ("JAX_NUM_PROCESSES", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+# Variables in which others set it, with which neither framework connects the processes: MPICH, and a WORLD_SIZE without MASTER_ADDR.
+_UNKNOWN = ("WORLD_SIZE", "PMI_SIZE")
 # Seconds without a sign of life after which JAX ends all processes; its own default.
 _HEARTBEAT = 100
 
@@ -34,9 +36,14 @@ def join_launcher(environment: Mapping[str, str] = os.environ) -> Ranks:
         return ranks_of_this_process()
     if _count(environment, "WORLD_SIZE") > 1 and "MASTER_ADDR" in environment:
         return _join_torchrun(environment)
-    name = next((name for name in _OTHERS if _count(environment, name) > 1), None)
+    name = next((name for name in (*_OTHERS, *_UNKNOWN) if _count(environment, name) > 1), None)
     if name is None:
         return OneProcess()
+    if name in _UNKNOWN:
+        raise BadSetting(
+            f"{name} is {environment[name]}, but nothing says how the processes reach each other: start them with torchrun, or start one with "
+            "--workers, or unset the variable"
+        )
     if choose_backend() != "jax":
         raise BadSetting(
             f"{name} is {environment[name]}, but Keras runs on {choose_backend()}: start the processes with torchrun, or set KERAS_BACKEND=jax"
