@@ -148,10 +148,12 @@ def test_a_worker_that_is_killed_within_a_shard_is_replaced(session, tmp_path):
 @needs_signals
 def test_a_shard_that_kills_every_worker_is_an_error_and_the_others_stay(session, tmp_path):
     (tmp_path / "deaths").mkdir()
-    source = DeadlyRows(1000, 500, tmp_path / "deaths", deaths=99)
+    source = DeadlyRows(1000, 500, tmp_path / "deaths", deaths=3)
+    settings = {"workers": 2, "shard_size": "1 KiB", "memory": "32 MiB"}
     with pytest.raises(bs.WorkerFailed, match="3 times"):
-        bs.ray.pack(source, tmp_path / "store", workers=2, shard_size="1 KiB", memory="32 MiB")
+        bs.ray.pack(source, tmp_path / "store", **settings)
     assert len(list((tmp_path / "store").glob("[0-9]*"))) > 1
+    bs.ray.pack(source, tmp_path / "store", **settings)  # goes on, and removes what the killed workers had begun
     assert not list((tmp_path / "store").glob("*partial*"))
 
 
