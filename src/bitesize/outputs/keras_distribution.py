@@ -33,7 +33,7 @@ def refuse_indivisible(loader: Loader) -> None:
     distribution, batching = keras.distribution.distribution(), driver_of(loader).batching
     if keras.backend.backend() != "jax":
         return
-    if loader.shard.world_size > 1 and (loader.masks or not batching.even):
+    if _several_processes() and loader.shard.world_size > 1 and (loader.masks or not batching.even):
         world = loader.shard.world_size
         raise BadSetting(
             f"{world} processes run one program on JAX, so that their batches must have one size, and those of batch_size="
@@ -58,3 +58,10 @@ def refuse_indivisible(loader: Loader) -> None:
             f"{who}, and the last batch of an epoch has {rest} rows ({loader.order.length:,} rows in batches of {loader.batch_size}): "
             f"{ways}"
         )
+
+
+def _several_processes() -> bool:
+    """Return whether JAX, which Keras has loaded, connects several processes."""
+    import jax
+
+    return int(jax.process_count()) > 1
