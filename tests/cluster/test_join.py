@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 
@@ -26,6 +27,8 @@ from tests.cluster.rank_runs import (
 pytest.importorskip("torch", reason="torchrun is a part of torch")
 pytestmark = [pytest.mark.slow, pytest.mark.ranks, pytest.mark.timeout(600)]
 BACKENDS = ["jax", "torch"]
+# Each of these takes a minute: one backend for each, unless all tests are wanted.
+FULL = os.environ.get("BITESIZE_TESTS") == "full"
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ def test_any_number_of_ranks_has_the_losses_of_one_process(place, unbroken, back
     assert text.count(f"saved in {out}") == 1
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS if FULL else ["jax"])
 def test_a_killed_rank_is_started_again_and_training_goes_on(place, unbroken, backend):
     out = f"killed-{backend}"
     process = start(place, backend, *torchrun(2, out, restarts=2))
@@ -82,7 +85,7 @@ def test_a_killed_rank_is_started_again_and_training_goes_on(place, unbroken, ba
     assert same(losses(place / out), unbroken(backend))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS if FULL else ["torch"])
 def test_one_three_and_two_ranks_train_one_after_another(place, unbroken, backend):
     out = f"changed-{backend}"
     for count, epochs in ((1, 12), (3, 30)):
@@ -93,7 +96,7 @@ def test_one_three_and_two_ranks_train_one_after_another(place, unbroken, backen
     assert same(losses(place / out), unbroken(backend))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS if FULL else ["torch"])
 def test_ctrl_c_saves_on_all_ranks_together(place, unbroken, backend):
     out = f"stopped-{backend}"
     process = start(place, backend, *torchrun(2, out))
@@ -107,7 +110,7 @@ def test_ctrl_c_saves_on_all_ranks_together(place, unbroken, backend):
     assert same(losses(place / out), unbroken(backend))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS if FULL else ["torch"])
 def test_a_rank_that_stops_to_answer_ends_the_training(place, backend):
     out = f"silent-{backend}"
     process = start(place, backend, *torchrun(2, out), minutes="0.2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 
 import numpy as np
 import pytest
@@ -92,6 +93,7 @@ def test_every_row_counts_once_with_the_same_figures(team, data, kind, request):
     assert (found["rows"], sum(done)) == (300, 300)
 
 
+@pytest.mark.skipif(os.environ.get("BITESIZE_TESTS") != "full", reason="runs with BITESIZE_TESTS=full")
 def test_a_part_of_the_rows_can_be_evaluated(team, data, estimator):
     source = opened(estimator, str(data / "photos")).subset(np.arange(5, 250, 3))
     assert scoring.evaluate(team, estimator, source) == alone(estimator, source)
@@ -158,6 +160,7 @@ def test_predictions_are_the_same_block_by_block(team, data, kind, what, request
         assert any("9 rows are on a scale of 0 to 1" in line for line in said)
 
 
+@pytest.mark.skipif(os.environ.get("BITESIZE_TESTS") != "full", reason="runs with BITESIZE_TESTS=full")
 def test_rows_of_another_shape_have_the_reason_or_raise(team, estimator, tmp_path):
     np.save(tmp_path / "wide.npy", np.zeros((40, 9, 9, 7), np.float32))
     given = collect(estimator.config(), str(tmp_path / "wide.npy"), {"file_is_row": False})
@@ -177,6 +180,7 @@ def test_a_worker_that_is_killed_changes_nothing(team, data, estimator):
     np.testing.assert_array_equal(got[1], expected[1])
 
 
+@pytest.mark.skipif(os.environ.get("BITESIZE_TESTS") != "full", reason="runs with BITESIZE_TESTS=full")
 def test_results_that_wait_are_charged_and_returned(team, data, estimator):
     given, budget = collect(estimator.config(), str(data / "rows.npy")), Budget("64 MiB")
     held = [budget.in_use for _ in scoring.predict(team, estimator, given, budget=budget)]

@@ -86,7 +86,8 @@ def test_lightning_resumes_within_an_epoch(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ray_torch", "ray_jax", "ray_keras"])
+@pytest.mark.ranks
+@pytest.mark.parametrize("name", ["ray_torch", "ray_keras"] + ["ray_jax"] * (os.environ.get("BITESIZE_TESTS") == "full"))
 def test_workers_of_ray_train_every_row_once_in_each_epoch(name, tmp_path):
     needs(name)
     printed = run(sys.executable, str(FOLDER / f"{name}.py"), str(tmp_path / "run"))
