@@ -143,7 +143,7 @@ def _trainer(workers: Workers, task: RankTask, mailbox: Any, storage: dict[str, 
         train_loop_config={"task": task, "mailbox": mailbox, "start": WorkerStart()},
         backend_config=backend,
         scaling_config=ScalingConfig(
-            num_workers=workers.most if workers.least is None else (workers.least, workers.most),  # type: ignore[arg-type]
+            num_workers=workers.most if workers.least is None else (workers.least, workers.most),
             use_gpu=workers.gpus_per_worker > 0,
             resources_per_worker=workers.resources,
             placement_strategy="SPREAD",
@@ -214,7 +214,7 @@ def _free_address() -> str:
     """Return this machine's address in the cluster, with a free port."""
     import ray.util
 
-    host = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    host = ray.util.get_node_ip_address()
     with socket.socket() as probe:
         probe.bind(("", 0))
         return f"{host}:{probe.getsockname()[1]}"

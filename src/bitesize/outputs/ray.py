@@ -232,11 +232,11 @@ def _datasource_class() -> type[Any]:
         from ray.data.block import BlockAccessor, BlockMetadata
         from ray.data.datasource import Datasource, ReadTask
 
-        class SourceDatasource(Datasource):
+        class SourceDatasource(Datasource):  # type: ignore[misc]
             """Datasource of the rows of a source; see `to_ray`."""
 
             def __init__(self, source: Source, reading: _Reading) -> None:
-                Datasource.__init__(self)  # type: ignore[no-untyped-call]
+                Datasource.__init__(self)
                 self._source, self._reading = source, reading
                 self._sent: _Sent | None = None
 
