@@ -11,58 +11,36 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 from tests.cluster.rank_runs import (
+    BACKENDS,
     EPOCHS,
+    FULL,
+    Unbroken,
     end,
     finished,
     kill,
     losses,
     printed,
     ranks,
+    same,
     start,
     wait_for_epoch,
     words,
-    write_data,
 )
 
 pytest.importorskip("ray", reason="ray is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.ranks, pytest.mark.timeout(600)]
-BACKENDS = ["jax", "torch"]
-# Each of these takes a minute: one backend for each, unless all tests are wanted.
-FULL = os.environ.get("BITESIZE_TESTS") == "full"
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("workers")
-    write_data(folder)
-    return folder
+    return tmp_path_factory.mktemp("workers")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def unbroken(place):
-    """Losses of one process, by backend."""
-    found = {}
-
-    def of(backend):
-        """Return the losses of one process, trained once."""
-        if backend == "torch":
-            pytest.importorskip("torch", reason="torch is not installed")
-        if backend not in found:
-            finished(start(place, backend, "bitesize", *words(f"one-{backend}")))
-            found[backend] = losses(place / f"one-{backend}")
-            assert found[backend].shape == (EPOCHS, 2)
-            assert found[backend].min() > 0.05
-        return found[backend]
-
-    return of
-
-
-def same(found, expected):
-    assert found.shape == expected.shape
-    return np.allclose(found, expected, rtol=2e-4, atol=2e-5)
+    return Unbroken(place)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -181,11 +159,6 @@ def test_an_error_of_the_workers_is_that_of_one_process(place):
     ],
 )
 def test_wrong_workers_are_refused_before_anything_is_done(place, more, message):
-    refuse(place, more, message)
-
-
-def refuse(place, more, message):
-    """Require that a command ends with an error, and makes nothing."""
     process = start(place, "jax", "bitesize", *words("refused"), *more)
     assert process.wait(120) == 1
     text = " ".join(printed(process).split())

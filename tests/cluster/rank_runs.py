@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 
 MODEL = """
 import keras
@@ -19,6 +20,9 @@ import keras
 def make(shape, classes):
     return keras.Sequential([keras.Input(shape), keras.layers.Dense(16, activation="tanh"), keras.layers.Dense(classes)])
 """
+BACKENDS = ["jax", "torch"]
+# Most tests of ranks take a minute: one backend for each, unless all tests are wanted.
+FULL = os.environ.get("BITESIZE_TESTS") == "full"
 ROWS, BATCH, EPOCHS = 67, 12, 60
 
 
@@ -133,3 +137,27 @@ def losses(out: Path) -> np.ndarray:
 def kill(process: psutil.Process) -> None:
     """Kill a process as the system does for lack of memory."""
     os.kill(process.pid, signal.SIGKILL)
+
+
+class Unbroken:
+    """Losses of one process that is not interrupted, by backend; trained once each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._found = folder, {}
+        write_data(folder)
+
+    def __call__(self, backend: str) -> np.ndarray:
+        """Return the losses by epoch."""
+        pytest.importorskip(backend, reason=f"{backend} is not installed")
+        if backend not in self._found:
+            finished(start(self._folder, backend, "bitesize", *words(f"one-{backend}")))
+            found = self._found[backend] = losses(self._folder / f"one-{backend}")
+            assert found.shape == (EPOCHS, 2)
+            assert found.min() > 0.05
+        return self._found[backend]
+
+
+def same(found: np.ndarray, expected: np.ndarray) -> bool:
+    """Return whether losses are equal within the rounding of float32 sums, which grows over the steps."""
+    assert found.shape == expected.shape
+    return np.allclose(found, expected, rtol=2e-4, atol=2e-5)

@@ -2,65 +2,40 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 
-import numpy as np
 import pytest
 
 from tests.cluster.rank_runs import (
-    EPOCHS,
+    BACKENDS,
+    FULL,
+    Unbroken,
     end,
     finished,
     kill,
     losses,
     printed,
     ranks,
+    same,
     start,
     torchrun,
     wait_for_epoch,
     words,
-    write_data,
 )
 
 pytest.importorskip("torch", reason="torchrun is a part of torch")
 pytestmark = [pytest.mark.slow, pytest.mark.ranks, pytest.mark.timeout(600)]
-BACKENDS = ["jax", "torch"]
-# Each of these takes a minute: one backend for each, unless all tests are wanted.
-FULL = os.environ.get("BITESIZE_TESTS") == "full"
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    write_data(folder)
-    return folder
+    return tmp_path_factory.mktemp("ranks")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def unbroken(place):
-    """Losses of one process, by backend."""
-    found = {}
-
-    def of(backend):
-        """Return the losses of one process, trained once."""
-        if backend == "torch":
-            pytest.importorskip("torch", reason="torch is not installed")
-        if backend not in found:
-            finished(start(place, backend, "bitesize", *words(f"one-{backend}")))
-            found[backend] = losses(place / f"one-{backend}")
-            assert found[backend].shape == (EPOCHS, 2)
-            assert found[backend].min() > 0.05
-        return found[backend]
-
-    return of
-
-
-def same(found, expected):
-    """Return whether losses are equal within the rounding of float32 sums, which grows over the steps."""
-    assert found.shape == expected.shape
-    return np.allclose(found, expected, rtol=2e-4, atol=2e-5)
+    return Unbroken(place)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -109,7 +109,8 @@ def train_rank(ranks: Ranks, again: int, out: str | None, send: Send, wanted: Wa
     """Train in a worker, one of several ranks; rank 0 sends what is printed."""
     from bitesize.errors import BitesizeError, WorkerFailed
 
-    _enter(place, wanted)
+    sys.argv = list(place.words)  # for the record of the run
+    _check_paths(place, wanted)
     first = ranks.is_first
     listener = Distant(send) if first and not place.quiet else Hearing(send) if first else Following()
     with _sent(send, place) if first else contextlib.nullcontext():
@@ -255,21 +256,19 @@ def _sent(send: Send, place: Place) -> Any:
         console.file, errors.file = before
 
 
-def _enter(place: Place, wanted: Wanted) -> None:
-    """Work in the folder of the command, if this machine has it.
+def _check_paths(place: Place, wanted: Wanted) -> None:
+    """Raise if a path of the command is relative to a folder that this machine does not have.
 
     Raises
     ------
     BadSetting
-        If it has not, and a path of the command is relative.
+        The message names the path, the folder and the machine.
     """
     import socket
 
     from bitesize.errors import BadSetting
 
-    sys.argv = list(place.words)
-    if os.path.isdir(place.folder):
-        os.chdir(place.folder)
+    if os.path.isdir(place.folder):  # then it is the current folder of this process
         return
     settings = wanted.settings
     paths = [wanted.out or "runs", *([] if settings is None else [settings.data, settings.val])]

@@ -58,6 +58,6 @@ def check_marked(marker: Path, patience: float = _PATIENCE) -> None:
 
 def _is_there(marker: Path) -> bool:
     try:
-        return marker.name in os.listdir(marker.parent)  # network shares list anew what they would only remember of one file
+        return marker.name in os.listdir(marker.parent)  # a new listing: network shares cache whether a single file exists
     except OSError:
         return False

@@ -21,7 +21,7 @@ from bitesize.scan.rows import spans
 from bitesize.sources.base import Source
 from bitesize.storage.sending import check_sendable
 
-# Pieces for each worker: so many that all end at about the same time, and progress is seen.
+# Pieces for each worker. Small pieces let all workers end at about the same time, and show progress.
 _PIECES = 16
 # Most rows of a piece, if there are many: a piece that is lost with its worker is done again.
 _MOST_ROWS = 65_536

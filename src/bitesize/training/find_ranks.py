@@ -16,7 +16,7 @@ def ranks_of_this_process() -> Ranks:
     BadSetting
         If Keras runs on another framework than the one that was set up, or on TensorFlow.
     """
-    shard = shard_of_this_process({})  # a launcher's variables alone connect nobody
+    shard = shard_of_this_process({})  # only frameworks that are initialized: variables of a launcher connect no processes
     if shard.world_size == 1:
         return OneProcess()
     backend = load_keras().backend.backend()

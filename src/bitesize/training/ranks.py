@@ -110,7 +110,7 @@ class Ranks(ABC):
         Raises
         ------
         WorkerFailed
-            If the function raises on another rank. The error of this rank is raised itself.
+            If the function raises on another rank. The lowest of these ranks raises its error itself.
         """
         if not self.several:
             return function()
@@ -123,7 +123,8 @@ class Ranks(ABC):
         failures = [(rank, text) for rank, text in enumerate(self.collect(_described(error))) if text]
         if failures:
             rank, text = failures[0]
-            self.agreed = error or WorkerFailed(f"rank {rank} of {self.shard.world_size} has failed: {text}")
+            own = error if rank == self.shard.rank else None  # the same error of all ranks is reported once
+            self.agreed = own or WorkerFailed(f"rank {rank} of {self.shard.world_size} has failed: {text}")
             raise self.agreed
         return cast("Value", result)
 
