@@ -119,3 +119,14 @@ def test_other_data_on_a_rank_is_an_error(place):
     text = " ".join(printed(process).split())
     assert "error: the data differ between ranks: 53 rows for rank 0" in text
     assert "52 rows for rank 1" in text
+
+
+def test_an_error_of_all_ranks_is_printed_once(place):
+    command = torchrun(3, "few")
+    command[command.index("--batch-size") + 1] = "2"
+    process = start(place, "torch", *command)
+    assert process.wait(120) != 0
+    end(process)
+    errors = [line for line in printed(process).splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, errors
+    assert "--batch-size 2 is divided among 3 ranks" in errors[0]

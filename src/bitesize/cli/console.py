@@ -38,6 +38,7 @@ _OPTIONS = {
         "kind",
         "shard_size",
         "max_bad",
+        "batch_size",
         "memory",
         "threads",
         "listing",
