@@ -46,6 +46,7 @@ def test_any_number_of_ranks_has_the_losses_of_one_process(place, unbroken, back
     assert same(losses(place / out), unbroken(backend))
     assert f"ranks: {count} processes on 1 machine share each batch of 12 rows" in text
     assert text.count(f"saved in {out}") == 1
+    assert "are left out (a smaller --batch-size leaves out fewer)" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("backend", BACKENDS if FULL else ["jax"])

@@ -87,10 +87,10 @@ def in_options(text: str) -> str:
     """
     text = text.replace("labels=False", "--labels none")
     # Training has no option for it: JAX would compile another program for the last batch.
-    text = text.replace(
-        ', and last="drop" leaves them out (last="short" keeps them)',
-        " and are left out (a smaller --batch-size leaves out fewer)",
-    )
+    for keep in ('last="short" keeps them', 'last="pad" keeps them, with a mask'):
+        text = text.replace(
+            f', and last="drop" leaves them out ({keep})', " and are left out (a smaller --batch-size leaves out fewer)"
+        )
     text = text.replace("larger batch_size", "larger --batch-size")
     text = text.replace("max_side=256 of the cache", "--max-side 256").replace(
         ", with other values; fast_decode=False, too", ""
