@@ -90,6 +90,8 @@ def printed(process: subprocess.Popen[str]) -> str:
 
 def end(process: subprocess.Popen[str]) -> None:
     """Kill a command with all its processes."""
+    if process.poll() is not None:
+        return  # its number may be another process's by now
     try:
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     except psutil.NoSuchProcess:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import socket
@@ -28,6 +29,7 @@ from bitesize.training.find_ranks import ranks_of_this_process
 from bitesize.training.ranks import OneProcess, Ranks
 from bitesize.training.timeout import rank_timeout
 
+_log = logging.getLogger("bitesize")
 # How often the workers are started again after one of them has ended or stopped to answer.
 FAILURES = 3
 
@@ -69,7 +71,7 @@ class RankedRun:
     def __init__(self, session: Session, workers: Workers, task: RankTask) -> None:
         _check(workers, task)
         self._ray = session.ray
-        self._mailbox = session.ray.remote(Mailbox).options(num_cpus=0).remote()
+        self._mailbox = _mailbox(session.ray)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._fit, args=(workers, task), name="bitesize-ray", daemon=True)
         self._failure: Exception | None = None
@@ -95,9 +97,7 @@ class RankedRun:
         try:
             events: list[Event] = self._ray.get(self._mailbox.take.remote())
         except Exception as error:  # Ray raises many types when its head is gone
-            raise WorkerFailed(
-                f"the connection to the cluster of Ray is lost: {one_line(error)}. The same command continues the run"
-            ) from error
+            raise _lost(error) from error
         return events
 
     def stop(self) -> None:
@@ -107,11 +107,34 @@ class RankedRun:
     def _fit(self, workers: Workers, task: RankTask) -> None:
         try:
             with _storage(task.folder) as storage:
-                _trainer(workers, task, self._mailbox, storage).fit()
+                trainer = _trainer(workers, task, self._mailbox, storage)
+                if self._ray.is_initialized():  # else Ray would look for another cluster
+                    trainer.fit()
         except Exception as error:  # noqa: BLE001 - raised in the thread that takes the messages
             self._failure = error
         finally:
             self._done.set()
+
+
+def _mailbox(ray: Any) -> Any:
+    """Start the actor for messages; again if it ends before it has answered, as on a machine that is short of something for a moment."""
+    for attempt in range(FAILURES + 1):
+        mailbox = ray.remote(Mailbox).options(num_cpus=0).remote()
+        try:
+            ray.get(mailbox.take.remote())
+            break
+        except Exception as error:  # Ray raises many types when its head is gone
+            if attempt == FAILURES or not isinstance(error, ray.exceptions.ActorDiedError):
+                raise _lost(error) from error
+            _log.warning(
+                "the actor for messages has ended before it answered, and is started again: %s", one_line(error, 900)
+            )
+    return mailbox
+
+
+def _lost(error: Exception) -> WorkerFailed:
+    why = one_line(error, 900)  # the reason comes after the names of the actor
+    return WorkerFailed(f"the connection to the cluster of Ray is lost: {why}. The same command continues the run")
 
 
 def _check(workers: Workers, task: RankTask) -> None:
