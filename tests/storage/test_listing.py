@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.properties import FULL
 
 TOP = Path(__file__).parents[2]
