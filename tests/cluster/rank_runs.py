@@ -46,7 +46,9 @@ def words(out: str, *more: object) -> list[str]:
 
 def start(folder: Path, backend: str, *command: str, minutes: str = "10") -> subprocess.Popen[str]:
     """Start a command in a folder, with Keras on a backend."""
-    environment = {**os.environ, "KERAS_BACKEND": backend, "BITESIZE_RANK_TIMEOUT": minutes, "OMP_NUM_THREADS": "1"}
+    # A cluster that another test has started in this process has left its variables.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = {**inherited, "KERAS_BACKEND": backend, "BITESIZE_RANK_TIMEOUT": minutes, "OMP_NUM_THREADS": "1"}
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         environment.pop(name, None)
     log = folder / f"log-{time.monotonic_ns()}.txt"

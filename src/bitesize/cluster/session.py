@@ -17,6 +17,9 @@ from bitesize.memory.limits import usable_cpus
 _log = logging.getLogger("bitesize")
 # Seconds until the head of a cluster must have answered. Ray itself would try for minutes.
 _PATIENCE = 5.0
+# Variables that Ray sets for a cluster that it starts here. They must not reach the next connection, of this process or its children:
+# a driver that asks for tokens loses its actors in a cluster without.
+_OF_CLUSTER = ("RAY_AUTH_MODE", "RAY_CLIENT_MODE", "PYTHONBREAKPOINT")
 # Ray sends usage statistics and warns of settings of its own, unless these say otherwise.
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_TRAIN_V2_ENABLED": "1"}
 
@@ -68,6 +71,7 @@ def connected(workers: Workers) -> Iterator[Session]:
     """
     ray = _import_ray(workers)
     ours = not ray.is_initialized()
+    before = {name: os.environ.get(name) for name in _OF_CLUSTER}
     try:
         address = _connect(ray, workers) if ours else ray.get_runtime_context().gcs_address
         resources = ray.cluster_resources()
@@ -79,6 +83,11 @@ def connected(workers: Workers) -> Iterator[Session]:
     finally:
         if ours:
             ray.shutdown()
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 def _import_ray(workers: Workers) -> Any:
