@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shutil
 import socket
@@ -29,7 +28,6 @@ from bitesize.training.find_ranks import ranks_of_this_process
 from bitesize.training.ranks import OneProcess, Ranks
 from bitesize.training.timeout import rank_timeout
 
-_log = logging.getLogger("bitesize")
 # How often the workers are started again after one of them has ended or stopped to answer.
 FAILURES = 3
 
@@ -71,7 +69,7 @@ class RankedRun:
     def __init__(self, session: Session, workers: Workers, task: RankTask) -> None:
         _check(workers, task)
         self._ray = session.ray
-        self._mailbox = _mailbox(session.ray)
+        self._mailbox = session.ray.remote(Mailbox).options(num_cpus=0).remote()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._fit, args=(workers, task), name="bitesize-ray", daemon=True)
         self._failure: Exception | None = None
@@ -114,22 +112,6 @@ class RankedRun:
             self._failure = error
         finally:
             self._done.set()
-
-
-def _mailbox(ray: Any) -> Any:
-    """Start the actor for messages; again if it ends before it has answered, as on a machine that is short of something for a moment."""
-    for attempt in range(FAILURES + 1):
-        mailbox = ray.remote(Mailbox).options(num_cpus=0).remote()
-        try:
-            ray.get(mailbox.take.remote())
-            break
-        except Exception as error:  # Ray raises many types when its head is gone
-            if attempt == FAILURES or not isinstance(error, ray.exceptions.ActorDiedError):
-                raise _lost(error) from error
-            _log.warning(
-                "the actor for messages has ended before it answered, and is started again: %s", one_line(error, 900)
-            )
-    return mailbox
 
 
 def _lost(error: Exception) -> WorkerFailed:

@@ -19,7 +19,7 @@ _log = logging.getLogger("bitesize")
 _PATIENCE = 5.0
 # Variables that Ray sets for a cluster that it starts here. They must not reach the next connection, of this process or its children:
 # a driver that asks for tokens loses its actors in a cluster without.
-_OF_CLUSTER = ("RAY_AUTH_MODE", "RAY_CLIENT_MODE", "PYTHONBREAKPOINT")
+_OF_CLUSTER = ("RAY_AUTH_MODE", "PYTHONBREAKPOINT")
 # Ray sends usage statistics and warns of settings of its own, unless these say otherwise.
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_TRAIN_V2_ENABLED": "1"}
 
