@@ -112,15 +112,36 @@ def test_a_cluster_that_is_lost_ends_the_command_and_the_next_one_goes_on(place,
     assert same(losses(place / out), expected)
 
 
+@pytest.mark.parametrize(
+    ("here", "there", "message"),
+    [("token", "disabled", "unset RAY_AUTH_MODE here"), ("disabled", "token", "needs RAY_AUTH_MODE=token here, too")],
+)
+def test_tokens_on_one_side_only_are_an_error_that_says_so(place, here, there, message):
+    with head(there) as address:
+        process = start(
+            place,
+            "jax",
+            "bitesize",
+            *words("tokens", "--workers", 1, "--address", address),
+            variables={"RAY_AUTH_MODE": here},
+        )
+        try:
+            assert process.wait(120) == 1
+        finally:
+            end(process)
+    assert message in " ".join(printed(process).split())
+    assert not (place / "tokens").exists()
+
+
 @contextlib.contextmanager
-def head():
+def head(tokens="disabled"):
     """Run a cluster of Ray with two processors on this machine; kill all of its processes at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2", f"--port={port}"]
     command += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"]
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    environment = {**os.environ, "RAY_AUTH_MODE": tokens, "RAY_AUTH_TOKEN": "0" * 64}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 60

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +45,16 @@ def words(out: str, *more: object) -> list[str]:
     ]  # fmt: skip
 
 
-def start(folder: Path, backend: str, *command: str, minutes: str = "10") -> subprocess.Popen[str]:
-    """Start a command in a folder, with Keras on a backend."""
+def start(
+    folder: Path, backend: str, *command: str, minutes: str = "10", variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start a command in a folder, with Keras on a backend, and with other variables of the environment."""
     # A cluster that another test has started in this process has left its variables.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment = {**inherited, "KERAS_BACKEND": backend, "BITESIZE_RANK_TIMEOUT": minutes, "OMP_NUM_THREADS": "1"}
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         environment.pop(name, None)
+    environment |= variables or {}
     log = folder / f"log-{time.monotonic_ns()}.txt"
     with log.open("w") as file:
         process = subprocess.Popen(

@@ -83,11 +83,16 @@ def connected(workers: Workers) -> Iterator[Session]:
     finally:
         if ours:
             ray.shutdown()
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+            _restore(before)
+
+
+def _restore(variables: dict[str, str | None]) -> None:
+    """Restore variables of the environment."""
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _import_ray(workers: Workers) -> Any:
@@ -118,8 +123,32 @@ def _connect(ray: Any, workers: Workers) -> str | None:
     try:
         ray.init(address, **({} if address.startswith("ray://") else settings))
     except Exception as error:
-        raise BadSetting(f"no connection to Ray at {address}{origin}: {_first_line(error)}") from error
+        raise BadSetting(
+            f"no connection to Ray at {address}{origin}: {_first_line(error)}. A cluster that asks for tokens needs RAY_AUTH_MODE=token "
+            "here, too"
+        ) from error
+    _refuse_other_tokens(ray, address)
     return address
+
+
+class _Probe:
+    """Actor that does nothing."""
+
+    def answer(self) -> None:
+        """Return when the actor runs."""
+
+
+def _refuse_other_tokens(ray: Any, address: str) -> None:
+    """Raise for a cluster without tokens, if this process sends them: it takes the connection, and then ends all actors."""
+    probe = ray.remote(_Probe).options(num_cpus=0).remote()
+    try:
+        ray.get(probe.answer.remote())
+    except ray.exceptions.ActorDiedError as error:
+        raise BadSetting(
+            f"the cluster at {address} ends what this program starts, as one without tokens does if a program sends them: unset "
+            "RAY_AUTH_MODE here, or start the cluster with RAY_AUTH_MODE=token. A process in which Ray ran without an address sends "
+            "tokens until it ends: use another process"
+        ) from error
 
 
 def _refuse_silent(address: str, origin: str) -> None:
