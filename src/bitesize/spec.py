@@ -13,7 +13,9 @@ from bitesize.errors import BadSetting
 
 Mode = Literal["RGB", "L", "RGBA", "I;16"]
 CHANNELS: Mapping[str, int] = {"L": 1, "RGB": 3, "RGBA": 4, "I;16": 1}
-# Rows with more channels than this are not treated as images.
+# Axes of rows that are images or volumes: depth, height, width, channels.
+AXES = ("HW", "HWC", "DHW", "DHWC")
+# Rows with more channels than this are not treated as images, unless their axes are known.
 MOST_CHANNELS = 32
 
 
@@ -29,6 +31,14 @@ class Field:
         NumPy dtype in native byte order.
     mask
         Whether the field has a label for each pixel of the row's image. A mask moves with the image and is never interpolated.
+    axes
+        What the axes of a row are: ``"HW"``, ``"HWC"``, ``"DHW"`` or ``"DHWC"`` (depth, height, width, channels). Empty where the
+        shape decides, as in `image_channels`.
+
+    Raises
+    ------
+    BadSetting
+        If there are no such axes, or their number is not that of the shape.
 
     Examples
     --------
@@ -41,10 +51,13 @@ class Field:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     mask: bool = False
+    axes: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        if self.axes:
+            check_axes(self.axes, len(self.shape))
 
     @property
     def nbytes(self) -> int:
@@ -110,6 +123,14 @@ Spec = Mapping[str, Field | Encoded]
 def mode_dtype(mode: Mode) -> np.dtype[Any]:
     """Return the dtype of the decoded values of a mode: uint16 for ``"I;16"``, otherwise uint8."""
     return np.dtype(np.uint16 if mode == "I;16" else np.uint8)
+
+
+def check_axes(axes: object, count: int | None = None) -> None:
+    """Raise `BadSetting` if there are no such axes, or if rows have another number of axes."""
+    if axes not in AXES:
+        raise BadSetting(f"axes must be {', '.join(map(repr, AXES))}, not {axes!r}")
+    if count is not None and count != len(str(axes)):
+        raise BadSetting(f"axes={axes!r} is for rows with {len(str(axes))} axes, but the rows have {count}")
 
 
 def image_channels(shape: Sequence[int]) -> int | None:
