@@ -35,7 +35,7 @@ _RAW = Foreign("a camera's RAW", "develop it to JPEG or TIFF (dcraw -T, darktabl
 _SVG = Foreign("SVG", "convert it to PNG (rsvg-convert in.svg -o out.png)")
 _PDF = Foreign("PDF", "convert its pages to PNG (pdftoppm -png in.pdf page)")
 _DICOM = Foreign("DICOM", "read it with pydicom and save its pixel_array as .npy")
-_NIFTI = Foreign("NIfTI", "read it with nibabel and save its array as .npy")
+_NIFTI = Foreign("NIfTI", "it is a volume, not an image: name it .nii or .nii.gz")
 _PSD = Foreign("Photoshop", "export it as PNG")
 _ICO = Foreign("an icon (ICO)", f"convert it to PNG {_BY_PILLOW.format(suffix='.ico')}")
 _EXR = Foreign("OpenEXR", "read it with OpenCV or OpenEXR and save its array as .npy")
@@ -58,7 +58,6 @@ FOREIGN_SUFFIXES = {
     **dict.fromkeys((".svg", ".svgz"), _SVG),
     ".pdf": _PDF,
     **dict.fromkeys((".dcm", ".dicom"), _DICOM),
-    **dict.fromkeys((".nii", ".nii.gz"), _NIFTI),
     **dict.fromkeys((".psd", ".psb"), _PSD),
     ".ico": _ICO,
     ".exr": _EXR,
