@@ -40,3 +40,14 @@ def _requirement(module: str) -> str:
 def is_installed(module: str) -> bool:
     """Return whether a package is installed, without importing it."""
     return importlib.util.find_spec(module) is not None
+
+
+def pip_install_extra(extra: str) -> str:
+    """Return the command that installs an extra of bitesize.
+
+    Examples
+    --------
+    >>> pip_install_extra("tiff")
+    'pip install "bitesize[tiff]"'
+    """
+    return f'pip install "bitesize[{extra}]"'

@@ -5,14 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from bitesize.errors import BadSetting
 
-Mode = Literal["RGB", "L", "RGBA", "I;16"]
-CHANNELS: Mapping[str, int] = {"L": 1, "RGB": 3, "RGBA": 4, "I;16": 1}
+Mode = Literal["auto", "RGB", "L", "RGBA", "I;16", "unchanged"]
+
+
+class Pixels(NamedTuple):
+    """Channels and dtype of decoded images."""
+
+    channels: int
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.channels} channel{'s' if self.channels > 1 else ''} of {self.dtype}"
+
+
+# What images of a mode are decoded to. "unchanged" is as in the files, "auto" is "RGB" or "unchanged": see `sources.image_modes`.
+PIXELS: Mapping[str, Pixels] = {
+    "L": Pixels(1, np.dtype(np.uint8)),
+    "RGB": Pixels(3, np.dtype(np.uint8)),
+    "RGBA": Pixels(4, np.dtype(np.uint8)),
+    "I;16": Pixels(1, np.dtype(np.uint16)),
+}
 # Axes of rows that are images or volumes: depth, height, width, channels.
 AXES = ("HW", "HWC", "DHW", "DHWC")
 # Rows with more channels than this are not treated as images, unless their axes are known.
@@ -77,10 +95,13 @@ class Encoded:
     kind
         ``"image"``, or ``"mask"`` for label images, which are never interpolated.
     mode
-        Channels of the decoded image: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"`` with 8 bits each, or ``"I;16"`` (16-bit gray with
-        unchanged values).
+        Values of the decoded image: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"`` with 8 bits each, ``"I;16"`` (16-bit gray with unchanged
+        values), ``"unchanged"`` (channels and dtype of the files), or ``"auto"`` (`bitesize.open` chooses ``"RGB"`` or ``"unchanged"``).
     orient
         Whether the image is rotated upright by its EXIF orientation.
+    pixels
+        Channels and dtype of all images, for ``mode="unchanged"``: those of the first one, which `bitesize.open` fills in. Other modes
+        have their own.
 
     Raises
     ------
@@ -98,31 +119,45 @@ class Encoded:
     kind: Literal["image", "mask"] = "image"
     mode: Mode = "RGB"
     orient: bool = True
+    pixels: Pixels | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in CHANNELS:
-            raise BadSetting(f'mode must be "RGB", "L", "RGBA" or "I;16", not {self.mode!r}')
+        check_mode(self.mode)
+        if self.mode in PIXELS:
+            object.__setattr__(self, "pixels", PIXELS[self.mode])
+        elif self.pixels is not None:
+            object.__setattr__(self, "pixels", Pixels(int(self.pixels[0]), np.dtype(self.pixels[1])))
 
     @property
     def channels(self) -> int:
         """Number of channels of the decoded image."""
-        return CHANNELS[self.mode]
+        return self._known.channels
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the decoded values."""
-        return mode_dtype(self.mode)
+        return self._known.dtype
+
+    @property
+    def _known(self) -> Pixels:
+        if self.pixels is None:
+            raise BadSetting(
+                f"mode={self.mode!r}: the channels of these images are not known yet: bs.open reads them from the first image"
+            )
+        return self.pixels
 
     def __str__(self) -> str:
-        return f"{self.kind} ({self.mode})"
+        what = f"{self.mode}, {self.pixels}" if self.mode == "unchanged" and self.pixels else self.mode
+        return f"{self.kind} ({what})"
 
 
 Spec = Mapping[str, Field | Encoded]
 
 
-def mode_dtype(mode: Mode) -> np.dtype[Any]:
-    """Return the dtype of the decoded values of a mode: uint16 for ``"I;16"``, otherwise uint8."""
-    return np.dtype(np.uint16 if mode == "I;16" else np.uint8)
+def check_mode(mode: object) -> None:
+    """Raise `BadSetting` if there is no such mode of images."""
+    if mode not in get_args(Mode):
+        raise BadSetting(f'mode must be "auto", "RGB", "L", "RGBA", "I;16" or "unchanged", not {mode!r}')
 
 
 def check_axes(axes: object, count: int | None = None) -> None:

@@ -6,9 +6,12 @@ import io
 import re
 from typing import Any
 
+import numpy as np
+
 from bitesize.decode.exif import ORIENTATION, exif_orientation
 from bitesize.decode.foreign import Foreign as Foreign
 from bitesize.decode.foreign import foreign_format as foreign_format
+from bitesize.decode.formats import FORMATS, decoder, format_of
 from bitesize.decode.info import ImageInfo as ImageInfo
 from bitesize.decode.jpeg import MAX_SCANS as MAX_SCANS
 from bitesize.decode.jpeg import jpeg_info
@@ -40,6 +43,7 @@ KINDS_OF_SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
     ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF", ".pbm": "PPM", ".pgm": "PPM", ".ppm": "PPM", ".pnm": "PPM",
     ".jp2": "JPEG2000", ".j2k": "JPEG2000", ".jpf": "JPEG2000", ".jpx": "JPEG2000", ".j2c": "JPEG2000",
+    **{suffix: kind for kind, known in FORMATS.items() for suffix in known.suffixes},
 }  # fmt: skip
 SUFFIXES = tuple(KINDS_OF_SUFFIXES)
 # Number of first bytes that contain the magic number of every format.
@@ -57,6 +61,8 @@ def read_info(data: memoryview) -> ImageInfo:
         If the image is valid, but of an unsupported format.
     BadFile
         If the file is not an image, or its header is damaged.
+    MissingPackage
+        If the format needs a package that is not installed.
     """
     start = bytes(data[:16])
     if start.startswith(_MAGIC[0][0]):  # nearly always
@@ -64,7 +70,7 @@ def read_info(data: memoryview) -> ImageInfo:
     if start.startswith(RAW_MAGIC):
         return raw_info(data)
     kind = sniff(bytes(data[:START_NBYTES]))
-    return _pillow_info(data, kind)
+    return decoder(kind).read_header(data) if kind in FORMATS else _pillow_info(data, kind)
 
 
 def sniff(start: bytes) -> str:
@@ -82,6 +88,9 @@ def sniff(start: bytes) -> str:
     >>> sniff(bytes.fromhex("ffd8ffe000104a464946"))
     'JPEG'
     """
+    registered = format_of(start)
+    if registered is not None:
+        return registered
     foreign = foreign_format(start)
     if foreign is not None:
         raise UnsupportedFile(f"the file is {foreign.name}, which is not supported: {foreign.way}")
@@ -120,6 +129,8 @@ def _pillow_info(data: memoryview, kind: str) -> ImageInfo:
 
 def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> ImageInfo:
     """Return the header facts of an image that Pillow has opened."""
+    from PIL import Image
+
     width, height = image.size
     bits, overhead = 16 if image.mode.startswith("I") else 8, 0
     if kind == "PNG":
@@ -146,10 +157,32 @@ def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> I
         width, height = height, width  # Pillow returns the size after rotation
     plain = image.mode in ("L", "RGB") and "transparency" not in image.info
     pages = facts.pages if facts is not None else 1
-    channels, floats = len(image.getbands()), image.mode == "F"
+    stored = unchanged_mode(image)
+    channels, floats = len(Image.new(stored, (1, 1)).getbands()), image.mode == "F"
+    dtype = np.dtype(np.float32 if floats else np.uint16 if image.mode.startswith("I") else np.uint8)
     return ImageInfo(
-        kind, width, height, channels, orientation, plain=plain, bits=bits, pages=pages, overhead=overhead, floats=floats
+        kind,
+        width,
+        height,
+        channels,
+        orientation,
+        plain=plain,
+        bits=bits,
+        pages=pages,
+        overhead=overhead,
+        floats=floats,
+        dtype=dtype,
     )
+
+
+def unchanged_mode(image: Any) -> str:
+    """Return the mode of Pillow that has the values of an image, with palettes and transparent colors as colors."""
+    mode: str = image.mode
+    if mode in ("1", "L", "LA", "La"):
+        return "LA" if image.has_transparency_data else "L"
+    if mode in ("P", "PA", "RGB", "RGBA", "RGBa"):
+        return "RGBA" if image.has_transparency_data else "RGB"
+    return mode
 
 
 def _unsupported(facts: TiffFacts) -> str:

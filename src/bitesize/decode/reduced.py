@@ -10,6 +10,8 @@ from typing import Protocol
 from bitesize.decode.info import ImageInfo
 from bitesize.spec import Mode
 
+# Modes that keep values of more than 8 bits.
+KEEPING = ("I;16", "unchanged")
 # Text of each kind of loss when data is opened, and the setting that changes it.
 KEEPS_GRAY = 'mode="I;16"'
 COLORS_ARE_REDUCED = "16-bit colors are reduced to 8 bits; to keep them, save the arrays as .npy"
@@ -29,7 +31,7 @@ _lock = threading.Lock()
 
 def is_reduced(info: ImageInfo, mode: Mode) -> bool:
     """Return whether decoding reduces values of more than 8 bits to 8 bits."""
-    return info.bits > 8 and mode != "I;16" and not info.floats
+    return info.bits > 8 and mode not in KEEPING and not info.floats
 
 
 def keeps_values(info: ImageInfo) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.decode.decode import decode, decode_nbytes, decoded_size, pixels_nbytes
 from bitesize.decode.header import ImageInfo, read_info
+from bitesize.decode.info import check_pixels
 from bitesize.decode.mask import decode_mask, mask_nbytes
 from bitesize.decode.reduced import log_losses
 from bitesize.errors import BadFile, BitesizeError, without_frames
@@ -203,6 +204,7 @@ class Decoding:
                 (info.width * info.height * 2, scratch, result),
                 mask_nbytes(info, len(files[name])),
             )
+        check_pixels(info, field.mode, field.pixels)
         log_losses(self._source, row, info, field.mode)
         decoded = pixels_nbytes(info, field.mode, eighths)
         beside = decode_nbytes(info, field.mode, eighths, len(files[name])) - decoded

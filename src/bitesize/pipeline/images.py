@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.decode.decode import choose_eighths, decode, decode_nbytes, decoded_size, pixels_nbytes, smaller_eighths
 from bitesize.decode.header import ImageInfo, read_info
+from bitesize.decode.info import check_pixels
 from bitesize.decode.mask import decode_mask, mask_nbytes
 from bitesize.decode.reduced import log_losses
 from bitesize.errors import BadFile, BadRows, BitesizeError, without_frames
@@ -238,6 +239,7 @@ class ImageRenderer:
         """Read the header, adjust the view, choose the decoding scale, and keep the geometry for masks."""
         try:
             info = read_info(data)
+            check_pixels(info, self._stored.mode, self._stored.pixels)
         except BadFile as error:
             raise type(error)(f"{self._source.describe(row)}: {error}") from error
         orientation = info.orientation if self._stored.orient else 1

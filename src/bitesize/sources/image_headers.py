@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from bitesize.decode.reduced import COLORS_ARE_REDUCED, KEEPS_GRAY, gray_is_reduced
+from bitesize.decode.reduced import COLORS_ARE_REDUCED, KEEPING, KEEPS_GRAY, gray_is_reduced
 from bitesize.decode.tiff import TiffFacts, tiff_facts
 from bitesize.errors import BitesizeError
 from bitesize.files.held import held_starts
@@ -35,9 +35,11 @@ def probe(names: Names, mode: Mode) -> ProbedImages:
     Unreadable files are skipped: they are reported when their rows are read.
     """
     tiffs = list(_facts_of_tiffs(names, names.ending(_TIFF, _LOOKS)))
-    wide = [] if mode == "I;16" else [(facts.bands, facts.bits) for _, facts in tiffs if facts.bits > 8 and not facts.floats]
+    wide = (
+        [] if mode in KEEPING else [(facts.bands, facts.bits) for _, facts in tiffs if facts.bits > 8 and not facts.floats]
+    )
     gray = max((bits for bands, bits in wide if bands == 1), default=0)
-    if mode != "I;16" and not gray:
+    if mode not in KEEPING and not gray:
         wide += [(bands, 16) for bands in _wide_pngs(names, names.ending(_PNG, _LOOKS))]
         gray = max((bits for bands, bits in wide if bands == 1), default=0)
     left_out = {}

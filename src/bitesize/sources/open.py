@@ -21,6 +21,7 @@ from bitesize.sources.combine.with_fields import WithFields
 from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.contents import refuse_contents
 from bitesize.sources.given import plain_data, plain_labels
+from bitesize.sources.image_modes import with_pixels
 from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
@@ -143,7 +144,7 @@ def _opened_source(source: Source, options: OpenOptions) -> Source:
 def _open_data(data: Any, options: OpenOptions) -> Source:
     """Open data by the rules, and note the folders that were listed for it."""
     with remote.listing() as lists, listed_as(data, options):
-        source = _open_by_rules(data, options)
+        source = with_pixels(_open_by_rules(data, options))
         source.choices = (*source.choices, *(Choice(remote.summary(found), "") for found in lists))
     return source
 

@@ -11,7 +11,7 @@ from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.pipeline.inference import looks_like_series
 from bitesize.sources.base import Source
-from bitesize.spec import CHANNELS, Encoded, Field, Mode, image_channels
+from bitesize.spec import PIXELS, Encoded, Field, Mode, image_channels
 from bitesize.training.values import Values, adapt_scaling, measure_values, saved_scaling
 from bitesize.transforms.base import Step, from_dict
 from bitesize.transforms.color import ColorMatrix
@@ -20,7 +20,7 @@ from bitesize.transforms.normalize import Normalize, Scale
 
 Shape = tuple[int, ...]
 # Image modes by number of channels.
-_MODES = {channels: mode for mode, channels in CHANNELS.items() if mode != "I;16"}
+_MODES = {pixels.channels: mode for mode, pixels in PIXELS.items() if pixels.dtype == np.uint8}
 # Values of 0 to 255 may overshoot by this much, for example after a bicubic resize; a sample below the second is in other units.
 _OVERSHOOT, _DIM = 32.0, 32.0
 _BYTE = 255.0
@@ -38,7 +38,7 @@ def image_mode(config: Mapping[str, Any]) -> Mode | None:
     channels = image_channels(shape)
     if channels is None or (len(shape) == 2 and looks_like_series(shape)):
         return None
-    if len(shape) == 3 and CHANNELS.get(mode) == channels:
+    if len(shape) == 3 and (mode == "unchanged" or (mode in PIXELS and PIXELS[mode].channels == channels)):
         return cast("Mode", mode)
     return cast("Mode | None", _MODES.get(channels))
 

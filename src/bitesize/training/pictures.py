@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.protocol import Into, raise_bad
-from bitesize.spec import CHANNELS, Field, Mode
+from bitesize.spec import PIXELS, Field, Mode
 
 
 def is_pillow(what: Any) -> bool:
@@ -84,7 +84,8 @@ def described(image: Any, mode: Mode | None) -> Field:
     width, height = image.size
     if image.getexif().get(0x0112, 1) >= 5:  # rotated by 90 degrees
         width, height = height, width
-    return Field((height, width, CHANNELS[mode]), np.dtype(np.uint16 if mode == "I;16" else np.uint8))
+    channels, dtype = PIXELS[mode]
+    return Field((height, width, channels), dtype)
 
 
 def pixels_of(image: Any, mode: Mode) -> NDArray[Any]:
@@ -107,4 +108,4 @@ def pixels_of(image: Any, mode: Mode) -> NDArray[Any]:
     if mode != "RGBA" and image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert(mode)).reshape(image.height, image.width, CHANNELS[mode])
+    return np.asarray(image.convert(mode)).reshape(image.height, image.width, PIXELS[mode].channels)

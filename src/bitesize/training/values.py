@@ -91,7 +91,7 @@ def measure_values(source: Source, budget: Budget) -> Values:
         If the sample has only NaN and infinite values.
     """
     field = source.spec["x"]
-    if isinstance(field, Encoded) and field.mode in ("RGB", "L", "RGBA"):
+    if isinstance(field, Encoded) and field.dtype == np.uint8:
         return Values("uint8", 0.0, _BYTE, True, "bytes")
     sampled = value_range(source, _SAMPLE, memory=budget)
     if sampled.rows and np.isnan(sampled.minimum):
