@@ -33,8 +33,7 @@ def pip_install(*modules: str) -> str:
 
 
 def _requirement(module: str) -> str:
-    extra = _EXTRAS.get(module)
-    return f'"bitesize[{extra}]"' if extra else _ON_PYPI.get(module, module)
+    return f'"bitesize[{_EXTRAS[module]}]"' if module in _EXTRAS else _ON_PYPI.get(module, module)
 
 
 def is_installed(module: str) -> bool:

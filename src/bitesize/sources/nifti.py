@@ -113,7 +113,7 @@ class NiftiFiles(FileSource):
         header = read_nifti_header(fd, path, orient=self._orient)
         field = self.spec[name]
         assert isinstance(field, Field)
-        if header.row_shape != field.shape:
+        if header.row_shape != field.shape and not (field.mask and header.row_shape == (*field.shape, 1)):
             raise BadFile(
                 f"{show(path)} is {header.row_shape}, but {field.shape} in {self._names.show(self._first)}: volumes must have the same "
                 "shape: resample, crop or pad them, and save them again"
@@ -123,7 +123,7 @@ class NiftiFiles(FileSource):
                 f"{show(path)} has {header.row_dtype} values, which rows of {field.dtype}, as in {self._names.show(self._first)}, cannot "
                 "hold: save all files with the same dtype"
             )
-        read_nifti(fd, header, out, path, labels=field.mask)
+        read_nifti(fd, header, out.reshape(header.row_shape), path, labels=field.mask)
 
     def scratch(self, rows: int) -> int:
         """Return the bytes of some planes that are being converted, and of a part of an object."""
