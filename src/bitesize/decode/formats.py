@@ -75,9 +75,13 @@ class Format(NamedTuple):
 
 
 # Codecs by the name that `ImageInfo.codec` has.
-CODECS: dict[str, Codec] = {}
+CODECS: dict[str, Codec] = {
+    "DICOM": Codec("bitesize.decode.dicom", ("pydicom",), "dicom"),
+}
 # Formats that no other module reads the header of, by `ImageInfo.kind`.
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "DICOM": Format(((128, b"DICM"),), (".dcm", ".dicom")),
+}
 
 
 def format_of(start: bytes) -> str | None:
