@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from bitesize.decode.info import ImageInfo
+from bitesize.decode.iso_media import media_image
 from bitesize.errors import MissingPackage
 from bitesize.packages import is_installed, pip_install_extra
 
@@ -65,7 +66,7 @@ class Format(NamedTuple):
     Attributes
     ----------
     starts : tuple of (int, bytes)
-        Magic numbers, and their offsets in the file, below `header.START_NBYTES`.
+        Magic numbers, and their offsets in the file, below `header.START_NBYTES`; none for those that `media_image` knows.
     suffixes : tuple of str
         Suffixes of file names, in lower case.
     """
@@ -77,15 +78,19 @@ class Format(NamedTuple):
 # Codecs by the name that `ImageInfo.codec` has.
 CODECS: dict[str, Codec] = {
     "DICOM": Codec("bitesize.decode.dicom", ("pydicom",), "dicom"),
+    "HEIC": Codec("bitesize.decode.heif", ("pillow_heif",), "heic"),
 }
 # Formats that no other module reads the header of, by `ImageInfo.kind`.
 FORMATS: dict[str, Format] = {
     "DICOM": Format(((128, b"DICM"),), (".dcm", ".dicom")),
+    "HEIC": Format((), (".heic", ".heif", ".hif")),
 }
 
 
 def format_of(start: bytes) -> str | None:
     """Return the name of the registered format of a file by its first bytes, or None."""
+    if media_image(start) in FORMATS:
+        return media_image(start)
     for kind, known in FORMATS.items():
         if any(start[at : at + len(magic)] == magic for at, magic in known.starts):
             return kind

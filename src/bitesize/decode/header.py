@@ -13,6 +13,7 @@ from bitesize.decode.foreign import Foreign as Foreign
 from bitesize.decode.foreign import foreign_format as foreign_format
 from bitesize.decode.formats import FORMATS, decoder, format_of
 from bitesize.decode.info import ImageInfo as ImageInfo
+from bitesize.decode.iso_media import avif_bits, media_image
 from bitesize.decode.jpeg import MAX_SCANS as MAX_SCANS
 from bitesize.decode.jpeg import jpeg_info
 from bitesize.decode.jpeg2000 import codestream
@@ -21,7 +22,7 @@ from bitesize.decode.raw import KIND as RAW
 from bitesize.decode.raw import MAGIC as RAW_MAGIC
 from bitesize.decode.raw import raw_info
 from bitesize.decode.tiff import TiffFacts, of_bytes, tiff_facts
-from bitesize.errors import BadFile, UnsupportedFile
+from bitesize.errors import BadFile, MissingPackage, UnsupportedFile
 
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -42,7 +43,7 @@ _PNM = re.compile(rb"P[1-6]\s")
 KINDS_OF_SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
     ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF", ".pbm": "PPM", ".pgm": "PPM", ".ppm": "PPM", ".pnm": "PPM",
-    ".jp2": "JPEG2000", ".j2k": "JPEG2000", ".jpf": "JPEG2000", ".jpx": "JPEG2000", ".j2c": "JPEG2000",
+    ".avif": "AVIF", ".avifs": "AVIF", ".jp2": "JPEG2000", ".j2k": "JPEG2000", ".jpf": "JPEG2000", ".jpx": "JPEG2000", ".j2c": "JPEG2000",
     **{suffix: kind for kind, known in FORMATS.items() for suffix in known.suffixes},
 }  # fmt: skip
 SUFFIXES = tuple(KINDS_OF_SUFFIXES)
@@ -88,7 +89,7 @@ def sniff(start: bytes) -> str:
     >>> sniff(bytes.fromhex("ffd8ffe000104a464946"))
     'JPEG'
     """
-    registered = format_of(start)
+    registered = format_of(start) or media_image(start)
     if registered is not None:
         return registered
     foreign = foreign_format(start)
@@ -112,8 +113,10 @@ def explained(error: Exception) -> str:
 
 
 def _pillow_info(data: memoryview, kind: str) -> ImageInfo:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError, features
 
+    if kind == "AVIF" and not features.check("avif"):
+        raise MissingPackage("AVIF images need a Pillow that decodes them, 11.3 or later: pip install -U pillow")
     facts = tiff_facts(of_bytes(data)) if kind == "TIFF" else None
     try:
         with Image.open(io.BytesIO(data), formats=[kind]) as image:
@@ -144,6 +147,8 @@ def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> I
                 f"damaged JPEG 2000: its header declares {width} x {height}, its codestream {stream.width} x {stream.height}"
             )
         bits, overhead = max(8, stream.bits), stream.tiles_nbytes
+    elif kind == "AVIF":
+        bits = avif_bits(data)
     elif facts is not None:
         bits = max(8, facts.bits)
     # Image.getexif would decode a PNG without EXIF; metadata before the pixels is already in `info`.
