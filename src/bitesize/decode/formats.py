@@ -75,7 +75,12 @@ class Format(NamedTuple):
 
 
 # Codecs by the name that `ImageInfo.codec` has.
-CODECS: dict[str, Codec] = {}
+CODECS: dict[str, Codec] = {
+    "TIFF": Codec("bitesize.decode.tiff_codec", ("tifffile", "imagecodecs"), "tiff"),
+    "PNG": Codec("bitesize.decode.png_codec", ("imagecodecs",), "tiff"),
+    "JPEG2000": Codec("bitesize.decode.jpeg2000_codec", ("imagecodecs",), "tiff"),
+    "PPM": Codec("bitesize.decode.pnm_codec", (), ""),
+}
 # Formats that no other module reads the header of, by `ImageInfo.kind`.
 FORMATS: dict[str, Format] = {}
 
