@@ -79,6 +79,10 @@ class Format(NamedTuple):
 CODECS: dict[str, Codec] = {
     "DICOM": Codec("bitesize.decode.dicom", ("pydicom",), "dicom"),
     "HEIC": Codec("bitesize.decode.heif", ("pillow_heif",), "heic"),
+    "TIFF": Codec("bitesize.decode.tiff_codec", ("tifffile", "imagecodecs"), "tiff"),
+    "PNG": Codec("bitesize.decode.png_codec", ("imagecodecs",), "tiff"),
+    "JPEG2000": Codec("bitesize.decode.jpeg2000_codec", ("imagecodecs",), "tiff"),
+    "PPM": Codec("bitesize.decode.pnm_codec", (), ""),
 }
 # Formats that no other module reads the header of, by `ImageInfo.kind`.
 FORMATS: dict[str, Format] = {

@@ -16,12 +16,13 @@ from bitesize.decode.info import ImageInfo as ImageInfo
 from bitesize.decode.iso_media import avif_bits, media_image
 from bitesize.decode.jpeg import MAX_SCANS as MAX_SCANS
 from bitesize.decode.jpeg import jpeg_info
-from bitesize.decode.jpeg2000 import codestream
+from bitesize.decode.jpeg2000 import codestream, jpeg2000_info
 from bitesize.decode.pnm import full_value
 from bitesize.decode.raw import KIND as RAW
 from bitesize.decode.raw import MAGIC as RAW_MAGIC
 from bitesize.decode.raw import raw_info
 from bitesize.decode.tiff import TiffFacts, of_bytes, tiff_facts
+from bitesize.decode.tiff_header import tiff_info
 from bitesize.errors import BadFile, MissingPackage, UnsupportedFile
 
 _MAGIC = (
@@ -49,6 +50,9 @@ KINDS_OF_SUFFIXES = {
 SUFFIXES = tuple(KINDS_OF_SUFFIXES)
 # Number of first bytes that contain the magic number of every format.
 START_NBYTES = 352
+# Channels of PNGs of 16 bits that Pillow reduces, by their type of color.
+WIDE_CHANNELS = {2: 3, 4: 2, 6: 4}
+_LIBRARY_NBYTES = 1 << 20
 # How Pillow writes its input object into messages.
 _FILE_OBJECT = re.compile(r"<_io\.BytesIO object at 0x[0-9a-fA-F]+>")
 
@@ -118,14 +122,18 @@ def _pillow_info(data: memoryview, kind: str) -> ImageInfo:
     if kind == "AVIF" and not features.check("avif"):
         raise MissingPackage("AVIF images need a Pillow that decodes them, 11.3 or later: pip install -U pillow")
     facts = tiff_facts(of_bytes(data)) if kind == "TIFF" else None
+    if facts is not None and facts.bands > _MOST_BANDS:  # Pillow would log an error
+        return tiff_info(facts, len(data), only=True)
     try:
         with Image.open(io.BytesIO(data), formats=[kind]) as image:
             return _info(image, data, kind, facts)
     except BadFile:
         raise
     except Exception as error:  # Pillow's plugins raise many types for damaged files, and its own for bombs
-        if facts is not None and isinstance(error, UnidentifiedImageError):
-            raise UnsupportedFile(_unsupported(facts)) from None
+        if facts is not None and not isinstance(error, Image.DecompressionBombError):
+            return tiff_info(facts, len(data), only=True)
+        if kind == "JPEG2000" and not isinstance(error, Image.DecompressionBombError):
+            return jpeg2000_info(codestream(data), len(data), only=True)
         text = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else explained(error)
         raise BadFile(f"damaged {kind}: {text}") from error
 
@@ -135,11 +143,17 @@ def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> I
     from PIL import Image
 
     width, height = image.size
+    if facts is not None and facts.alike and not _is_exact(image, facts):
+        return tiff_info(facts, len(data), only=facts.bands > 1 and image.mode[:1] in ("I", "F"))
     bits, overhead = 16 if image.mode.startswith("I") else 8, 0
     if kind == "PNG":
         bits = max(bits, data[24])  # the header comes first, and Pillow has read it
+        if bits == 16 and data[25] in WIDE_CHANNELS:
+            return png_info(image, data)
     elif kind == "PPM":
         bits = 16 if full_value(data) > 255 else 8
+        if bits == 16 and data[1:2] == b"6":
+            return ImageInfo(kind, width, height, 3, plain=False, bits=16, overhead=1 << 16, dtype=np.dtype(np.uint16), codec=kind)
     elif kind == "JPEG2000":
         stream = codestream(data)
         if (stream.width, stream.height) != (width, height):
@@ -147,6 +161,8 @@ def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> I
                 f"damaged JPEG 2000: its header declares {width} x {height}, its codestream {stream.width} x {stream.height}"
             )
         bits, overhead = max(8, stream.bits), stream.tiles_nbytes
+        if stream.signed or (bits > 8 and stream.components > 1) or stream.components != len(image.getbands()):
+            return jpeg2000_info(stream, len(data), only=False)
     elif kind == "AVIF":
         bits = avif_bits(data)
     elif facts is not None:
@@ -190,9 +206,29 @@ def unchanged_mode(image: Any) -> str:
     return mode
 
 
-def _unsupported(facts: TiffFacts) -> str:
-    """Return the error message for a TIFF that Pillow does not decode."""
-    if facts.bands > 4:
-        return f"a TIFF of {facts.bands} bands: save it as .npy"
-    bands = "1 band" if facts.bands == 1 else f"{facts.bands} bands"
-    return f"a TIFF of {bands} of {facts.bits} bits ({facts.values}, compression {facts.compression}) is not supported: save it as .npy"
+# Bands of a TIFF that Pillow decodes at most.
+_MOST_BANDS = 4
+# Modes of Pillow that hold the values of a TIFF of up to 8 bits.
+_EXACT = frozenset(("1", "L", "P", "LA", "La", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB"))
+
+
+def _is_exact(image: Any, facts: TiffFacts) -> bool:
+    """Return whether Pillow decodes the values of a TIFF without losing bits or bands."""
+    unsigned = facts.sample_format in (1, 4)
+    if image.mode == "F":  # compressed big-endian ones are decoded with their bytes swapped
+        return facts.floats and facts.bits == 32 and facts.bands == facts.compression == 1
+    if image.mode.startswith("I;16"):
+        return unsigned and facts.bits in (12, 16) and facts.bands == 1
+    return image.mode in _EXACT and unsigned and facts.bits <= 8 and len(image.getbands()) == facts.bands
+
+
+def png_info(image: Any, data: memoryview) -> ImageInfo:
+    """Return the header of a PNG of 16 bits that Pillow reduces to 8."""
+    width, height = image.size
+    channels = WIDE_CHANNELS[data[25]]
+    exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+    overhead = len(data) + 2 * width * channels * 2 + _LIBRARY_NBYTES
+    return ImageInfo(
+        "PNG", width, height, channels, exif_orientation(memoryview(exif)), plain=False, bits=16, overhead=overhead,
+        dtype=np.dtype(np.uint16), codec="PNG",
+    )  # fmt: skip

@@ -46,6 +46,8 @@ class ImageInfo(NamedTuple):
         Name of the entry of `formats.CODECS` that decodes the unchanged values; empty if Pillow or libjpeg-turbo does.
     codec_only : bool
         Whether the codec is needed for all modes, because Pillow does not decode the image.
+    banded : bool
+        Whether the channels are bands of any meaning, not gray, RGB or RGBA.
     """
 
     kind: str
@@ -64,11 +66,17 @@ class ImageInfo(NamedTuple):
     dtype: np.dtype[Any] = np.dtype(np.uint8)
     codec: str = ""
     codec_only: bool = False
+    banded: bool = False
 
 
 def stored_pixels(info: ImageInfo) -> Pixels:
     """Return channels and dtype of an image as stored."""
     return Pixels(info.channels, info.dtype)
+
+
+def is_usual(info: ImageInfo) -> bool:
+    """Return whether an image is gray, RGB, RGBA or CMYK of 8 bits, or has a palette, so that ``mode="RGB"`` narrows nothing."""
+    return info.dtype == np.uint8 and info.channels <= 4 and not info.banded
 
 
 def decoded_pixels(info: ImageInfo, mode: Mode) -> Pixels:
