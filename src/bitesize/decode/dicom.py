@@ -41,8 +41,8 @@ class DicomImage(NamedTuple):
         Number of frames.
     bits : int
         Bits of a value as stored, at least 8.
-    dtype : numpy.dtype
-        Type of the decoded values.
+    dtype, raw : numpy.dtype
+        Type of the decoded values, and of the stored ones.
     limits : tuple of (float, float) or None
         For ``MONOCHROME1``, the least and greatest value between which values are inverted.
     tags : pydicom.Dataset
@@ -55,6 +55,7 @@ class DicomImage(NamedTuple):
     frames: int
     bits: int
     dtype: np.dtype[Any]
+    raw: np.dtype[Any]
     limits: tuple[float, float] | None
     tags: Any
 
@@ -200,7 +201,7 @@ def _described(tags: Any, floats: type | None) -> DicomImage:
             limits = None
         elif floats:
             raise UnsupportedFile("a DICOM image of floating-point values of MONOCHROME1 has no range to invert them in")
-    return DicomImage(height, width, channels, frames, max(8, stored), dtype, limits, tags)
+    return DicomImage(height, width, channels, frames, max(8, stored), dtype, raw, limits, tags)
 
 
 def _palette(tags: Any) -> tuple[np.dtype[Any], int]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadFile, BitesizeError, one_line
 from bitesize.files.names import show
 from bitesize.files.pread import Handle, read_into, size_of
+from bitesize.files.stream import Cursor, file_of
 from bitesize.storage.blocks import HELD_NBYTES
 
 # Bytes of the header of each version, of which the first number of the file is one.
@@ -30,7 +31,6 @@ _MOST_RATIO = 1032
 _MOST_OFFSET = 64 << 20
 # Values that are converted at a time, in bytes, unless one plane has more.
 _SLAB = 1 << 20
-_INPUT = 64 << 10  # compressed bytes that are read at a time
 # Stored values, in float64, with offset, and as float32.
 _COPIES = 4
 _QUIET = logging.Logger("nibabel", logging.CRITICAL + 1)  # nibabel's own logger prints
@@ -282,11 +282,11 @@ def _as_labels(values: NDArray[Any], dtype: np.dtype[Any], path: bytes) -> NDArr
 @contextmanager
 def _stream(fd: Handle, offset: int, path: bytes, *, compressed: bool) -> Iterator[Any]:
     """Open a file object that reads, or decompresses, an open file from an offset on; errors become `BadFile`."""
-    cursor = _Cursor(fd, 0 if compressed else offset, path)
+    start = 0 if compressed else offset
     if not compressed and isinstance(fd, int):
-        yield cursor
+        yield Cursor(fd, path, start)
         return
-    with io.BufferedReader(cursor, _INPUT if isinstance(fd, int) else HELD_NBYTES) as raw:
+    with file_of(fd, path, start, whole=True) as raw:
         if not compressed:
             yield raw
             return
@@ -296,22 +296,6 @@ def _stream(fd: Handle, offset: int, path: bytes, *, compressed: bool) -> Iterat
                 yield stream
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise BadFile(f"{show(path)} is damaged: {one_line(error)}") from error
-
-
-class _Cursor(io.RawIOBase):
-    """An open file that is read from an offset on, with positioned reads."""
-
-    def __init__(self, fd: Handle, offset: int, path: bytes) -> None:
-        self._fd, self._at, self._path, self._size = fd, offset, path, size_of(fd)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, into: Any) -> int:
-        view = memoryview(into)[: max(0, self._size - self._at)]
-        read_into(self._fd, [view], self._at, self._path)
-        self._at += view.nbytes
-        return view.nbytes
 
 
 def _skip(stream: gzip.GzipFile, nbytes: int) -> None:
