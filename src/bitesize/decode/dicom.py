@@ -187,8 +187,16 @@ def _described(tags: Any, floats: type | None) -> DicomImage:
     frames, allocated = max(1, int(tags.get("NumberOfFrames") or 1)), int(tags.BitsAllocated)
     stored = int(tags.get("BitsStored") or allocated)
     photometric = str(tags.PhotometricInterpretation)
-    if height < 1 or width < 1 or samples not in (1, 3, 4) or allocated not in (1, 8, 16, 32, 64) or not 1 <= stored <= allocated:
-        raise BadFile(f"damaged DICOM: {height} x {width} pixels of {samples} values of {stored} of {allocated} bits are impossible")
+    if (
+        height < 1
+        or width < 1
+        or samples not in (1, 3, 4)
+        or allocated not in (1, 8, 16, 32, 64)
+        or not 1 <= stored <= allocated
+    ):
+        raise BadFile(
+            f"damaged DICOM: {height} x {width} pixels of {samples} values of {stored} of {allocated} bits are impossible"
+        )
     signed = not floats and int(tags.get("PixelRepresentation") or 0) == 1
     raw = np.dtype(floats) if floats else np.dtype(f"{'i' if signed else 'u'}{max(1, allocated // 8)}")
     dtype, channels, limits = raw, samples, None
@@ -236,7 +244,7 @@ def _rescaled(tags: Any, raw: np.dtype[Any], low: int, high: int) -> tuple[np.dt
         for dtype in (np.dtype(np.int16), np.dtype(np.uint16)):
             if np.iinfo(dtype).min <= limits[0] and limits[1] <= np.iinfo(dtype).max:
                 return dtype, limits
-    return np.dtype(np.float64 if raw.itemsize > 2 and raw.kind in "iu" or raw.itemsize > 4 else np.float32), limits
+    return np.dtype(np.float64 if (raw.itemsize > 2 and raw.kind in "iu") or raw.itemsize > 4 else np.float32), limits
 
 
 def _check_size(image: DicomImage, tags: Any, left: int) -> None:

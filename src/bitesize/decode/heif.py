@@ -33,7 +33,16 @@ def read_header(data: memoryview) -> ImageInfo:
     overhead = _OBJECTS + 2 * len(data) + width * height * _BESIDE_A_PIXEL * dtype.itemsize
     bits, plain = 8 * dtype.itemsize, dtype == np.uint8 and channels != 4
     return ImageInfo(
-        "HEIC", width, height, channels, plain=plain, bits=bits, overhead=overhead, dtype=dtype, codec="HEIC", codec_only=True
+        "HEIC",
+        width,
+        height,
+        channels,
+        plain=plain,
+        bits=bits,
+        overhead=overhead,
+        dtype=dtype,
+        codec="HEIC",
+        codec_only=True,
     )
 
 

@@ -148,7 +148,7 @@ def read_nifti_header(fd: Handle, path: bytes, *, orient: bool = True) -> NiftiH
 def _parse(start: bytes, compressed: bool, orient: bool) -> NiftiHeader:
     import nibabel
 
-    sizes = {int.from_bytes(start[:4], order) for order in ("little", "big")}  # type: ignore[arg-type]
+    sizes = {int.from_bytes(start[:4], order) for order in ("little", "big")}
     number = next((size for size in _SIZES if size in sizes), None)
     if number is None or len(start) < number:
         raise BadFile(f"is not a NIfTI file: it starts with {start[:16]!r}")
@@ -168,7 +168,8 @@ def _parse(start: bytes, compressed: bool, orient: bool) -> NiftiHeader:
     spatial = min(3, len(shape))
     slope, offset = known.get_slope_inter()
     scale = None if slope is None or (slope, offset) == (1, 0) or components else (float(slope), float(offset or 0))
-    axes, flips = tuple(range(spatial)), ()
+    axes: tuple[int, ...] = tuple(range(spatial))
+    flips: tuple[int, ...] = ()
     if orient and spatial == 3:
         axes, flips = _orientation(nibabel, known.get_best_affine())
     return NiftiHeader(shape, dtype, components, int(known.get_data_offset()), scale, axes, flips, compressed)
@@ -232,9 +233,7 @@ def nifti_scratch(shape: tuple[int, ...], axes: str, *, remote: bool = False) ->
     return _COPIES * max(8 * math.prod(space[-2:]), _SLAB) + _SLAB + (HELD_NBYTES if remote else 0)
 
 
-def _slabs(
-    stream: Any, header: NiftiHeader, row: NDArray[Any], path: bytes
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def _slabs(stream: Any, header: NiftiHeader, row: NDArray[Any], path: bytes) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Yield converted values of some planes, and where they belong in the row."""
     parts, each = header.stored_view(row), max(1, header.components)
     width, height = header.shape[:2]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.held import held_groups
-from bitesize.files.names import Names, show
+from bitesize.files.names import show
 from bitesize.files.pread import Handle, read_into, size_of, with_file
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.labels import label_field
 from bitesize.sources.protocol import Into, raise_bad
-from bitesize.sources.slices import POSITION, Slice, order_of_slices, read_slice, way_to_order
+from bitesize.sources.series_files import Series, series_in
+from bitesize.sources.slices import POSITION, Slice, order_of_slices, read_slice, way_to_order, write_example
 from bitesize.spec import Field
 from bitesize.storage.blocks import HELD_NBYTES
 from bitesize.storage.url import is_url
@@ -25,27 +26,6 @@ from bitesize.storage.url import is_url
 # A file that is larger than this many times the largest one of a sample is another kind of file.
 _LARGER = 2
 _MORE_NBYTES = 1 << 20
-
-
-class Series(NamedTuple):
-    """Files of all series, and what is known of them.
-
-    Attributes
-    ----------
-    files : Names
-        All files, those of a series one after another.
-    starts : ndarray of int64, shape (series + 1,)
-        First file of each series, and the number of files.
-    names : Names
-        A path for each series: its folder, or its first file if the folder has several series.
-    samples : tuple of (int, Slice)
-        Headers of some files of different series, with the numbers of the files.
-    """
-
-    files: Names
-    starts: NDArray[np.int64]
-    names: Names
-    samples: tuple[tuple[int, Slice], ...]
 
 
 class DicomSeries(Source):
@@ -169,7 +149,9 @@ class DicomSeries(Source):
             depth = image.frames if image.frames > 1 else count
             shape = (depth, image.height, image.width, *((image.channels,) if image.channels > 1 else ()))
             if shape != out.shape:
-                raise BadFile(f"its volume is {shape}, but {out.shape} in {self._names.show(0)}: volumes must have the same shape")
+                raise BadFile(
+                    f"its volume is {shape}, but {out.shape} in {self._names.show(0)}: volumes must have the same shape"
+                )
             if count > 1 and image.frames > 1:
                 raise BadFile(f"it has {image.frames} frames, and belongs to a series of {count} files")
             if not np.can_cast(image.dtype, out.dtype):
@@ -205,9 +187,6 @@ class DicomSeries(Source):
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
         """Write small series of random numbers, a folder for each."""
-        from bitesize.sources.slices import write_example
-        from bitesize.sources.layouts.series import series_in
-
         write_example(folder, rows)
         found = series_in(str(folder))
         assert found is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +70,7 @@ class NiftiWithMasks(NiftiFiles):
             raise BadFile(f"the mask {self._masks.show(number)} is {header.row_shape}, but the volumes are {shape}")
         kept = stored.kind in "iu" and stored.itemsize <= 2
         dtype = stored if kept else np.dtype(np.int16)
-        self.spec = {"x": x, "y": Field(header.row_shape, dtype, mask=True, axes=header.row_axes)}
-        if len(header.row_shape) > len(space):  # an axis of one channel
-            self.spec = {"x": x, "y": replace(self.spec["y"], shape=shape, axes=space)}
+        self.spec = {"x": x, "y": Field(shape, dtype, mask=True, axes=space)}
         if not kept:
             self.choices = (*self.choices, Choice(f"masks: {stored}, whose values are whole numbers, as int16", ""))
 

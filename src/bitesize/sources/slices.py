@@ -136,7 +136,9 @@ def order_of_slices(slices: Sequence[Slice], way: str, paths: Sequence[bytes]) -
     if way == INSTANCE:
         numbers = [each.instance for each in slices]
         if None in numbers or len(set(numbers)) < len(numbers):
-            raise BadFile(f"slices of the series of {where} have no different InstanceNumber, by which other series are ordered")
+            raise BadFile(
+                f"slices of the series of {where} have no different InstanceNumber, by which other series are ordered"
+            )
         return SliceOrder(np.argsort(np.array(numbers, np.float64), kind="stable"))
     if not all(each.position and each.normal for each in slices):
         raise BadFile(f"slices of the series of {where} have no position, by which other series are ordered")

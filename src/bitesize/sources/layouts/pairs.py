@@ -217,9 +217,7 @@ def _role(name: str) -> tuple[str, str]:
 def _holds_only(folder: str, suffixes: frozenset[str] | tuple[str, ...]) -> bool:
     """Return whether the files of a folder, or of the first folder below it with files, have these suffixes."""
     for _, _, files in paths.walk(folder):
-        endings = [
-            _end(name) for name in files if not name.startswith(".") and name.lower() != "thumbs.db"
-        ]
+        endings = [_end(name) for name in files if not name.startswith(".") and name.lower() != "thumbs.db"]
         if endings:
             return any(end in suffixes for end in endings) and not any(end in (".txt", ".xml", ".json") for end in endings)
     return False
