@@ -79,7 +79,7 @@ def test_more_bands_than_4_are_named(tmp_path, bands):
 )
 def test_values_that_cannot_be_brought_to_8_bits_are_named(tmp_path, values, kind, text):
     (tmp_path / "x.tif").write_bytes(tiff_of(values, sample_format=kind))
-    with pytest.raises(UnsupportedFile, match=f"{text}.*mode=\"unchanged\" keeps them"):
+    with pytest.raises(UnsupportedFile, match=f'{text}.*mode="unchanged" keeps them'):
         _load(bs.open(tmp_path / "x.tif"))
 
 
