@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -45,11 +46,10 @@ def with_modes(source: Source, pixels: Pixels | None = None) -> Source:
         if not isinstance(field, Encoded) or field.pixels is not None:
             continue
         if field.mode == "auto":
-            wide = field.kind == "image" and _is_wide(source, name)
-            try:
-                info = _first_info(source, name) if wide else None
-            except BitesizeError:
-                info = None
+            info = _wide_info(source, name) if field.kind == "image" else None
+            if info is not None:
+                with suppress(BitesizeError):
+                    info = _first_info(source, name)
             spec[name] = (
                 replace(field, mode="RGB") if info is None else replace(field, mode="unchanged", pixels=stored_pixels(info))
             )
@@ -62,15 +62,15 @@ def with_modes(source: Source, pixels: Pixels | None = None) -> Source:
     return source
 
 
-def _is_wide(source: Source, name: str) -> bool:
-    """Return whether any of a few images has other values than 8-bit gray, RGB or RGBA."""
+def _wide_info(source: Source, name: str) -> ImageInfo | None:
+    """Return the header of the first of a few images with other values than 8-bit gray, RGB or RGBA; None if there is none."""
     for row in _rows_to_read(source):
         try:
-            if not is_usual(_info(source, name, row)):
-                return True
+            if not is_usual(info := _info(source, name, row)):
+                return info
         except BitesizeError:  # reported when the row is loaded
             continue
-    return False
+    return None
 
 
 def _rows_to_read(source: Source) -> Iterator[int]:
@@ -83,8 +83,8 @@ def _rows_to_read(source: Source) -> Iterator[int]:
         yield from rows[:1]
         return
     named = [(row, path) for row in rows if (path := source.path(row)) is not None and _kind(path) not in _ALWAYS_USUAL]
-    some = named[:: -(-len(named) // _LOOKS)] if named else []
-    for row, usual in looks_of(some):
+    chosen = np.unique(np.linspace(0, max(len(named) - 1, 0), min(_LOOKS, len(named))).astype(np.int64)).tolist()
+    for row, usual in looks_of([named[i] for i in chosen]):
         if usual is not True:
             yield row
 
