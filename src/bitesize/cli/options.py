@@ -157,7 +157,9 @@ class Opening:
     mode: Annotated[
         str | None,
         typer.Option(
-            metavar="RGB|L|RGBA|...", help="Color mode of decoded images. L: gray. Default: RGB, which suits most models."
+            metavar="RGB|L|unchanged|...",
+            help="Values of decoded images: RGB, L (gray) or RGBA of 8 bits, or unchanged: channels and type of the files. Default: RGB for "
+            "images of 8 bits, otherwise unchanged.",
         ),
     ] = None
     orient: Annotated[

@@ -293,6 +293,6 @@ def _wide_gray(image: Any, info: ImageInfo) -> NDArray[Any]:
     least, greatest = int(values.min()), int(values.max())
     if least < 0 or greatest > 65_535:
         raise UnsupportedFile(
-            f"the image has {info.bits}-bit values from {least} to {greatest}; this mode supports only 0 to 65535: mode=\"unchanged\" keeps them"
+            f'the image has {info.bits}-bit values from {least} to {greatest}; this mode supports only 0 to 65535: mode="unchanged" keeps them'
         )
     return values

@@ -152,8 +152,10 @@ def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> I
             return png_info(image, data)
     elif kind == "PPM":
         bits = 16 if full_value(data) > 255 else 8
-        if bits == 16 and data[1:2] == b"6":
-            return ImageInfo(kind, width, height, 3, plain=False, bits=16, overhead=1 << 16, dtype=np.dtype(np.uint16), codec=kind)
+        if bits == 16 and bytes(data[1:2]) == b"6":
+            return ImageInfo(
+                kind, width, height, 3, plain=False, bits=16, overhead=1 << 16, dtype=np.dtype(np.uint16), codec=kind
+            )
     elif kind == "JPEG2000":
         stream = codestream(data)
         if (stream.width, stream.height) != (width, height):

@@ -59,7 +59,12 @@ def jpeg2000_info(stream: Codestream, file_nbytes: int, *, only: bool) -> ImageI
         raise UnsupportedFile(f"a JPEG 2000 of {stream.bits} bits a value is not supported: save it as .npy")
     dtype = np.dtype(("i" if stream.signed else "u") + ("1" if stream.bits <= 8 else "2"))
     # The decoder has each value as 32-bit numbers, twice.
-    overhead = file_nbytes + stream.tiles_nbytes + stream.width * stream.height * stream.components * (8 + dtype.itemsize) + (1 << 20)
+    overhead = (
+        file_nbytes
+        + stream.tiles_nbytes
+        + stream.width * stream.height * stream.components * (8 + dtype.itemsize)
+        + (1 << 20)
+    )
     return ImageInfo(
         "JPEG2000", stream.width, stream.height, stream.components, plain=False, bits=max(8, stream.bits), overhead=overhead,
         dtype=dtype, codec="JPEG2000", codec_only=only, banded=stream.components not in (1, 3, 4),

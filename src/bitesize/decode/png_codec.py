@@ -19,7 +19,7 @@ def read_header(data: memoryview) -> ImageInfo:
 
 def decode_into(data: memoryview, info: ImageInfo, out: NDArray[Any]) -> None:
     """Decode the pixels into ``out``."""
-    pixels = imagecodecs.png_decode(data, out=out)
+    pixels = imagecodecs.png_decode(bytes(data), out=out)
     if pixels.shape != out.shape or pixels.dtype != out.dtype:
         raise BadFile(f"damaged PNG: it decodes to {pixels.shape} {pixels.dtype}, not {out.shape} {out.dtype}")
     if pixels is not out and pixels.ctypes.data != out.ctypes.data:

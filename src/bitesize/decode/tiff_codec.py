@@ -57,7 +57,9 @@ def decode_page(data: memoryview, offset: int, info: ImageInfo, out: NDArray[Any
     dtype = page.dtype
     if depth != 1 or (height, width, planes * bands) != out.shape or (dtype != out.dtype and dtype != np.float16):
         found = f"{width} x {height} pixels of {planes * bands} bands of {dtype}"
-        raise BadFile(f"damaged TIFF: a page has {found}, not {out.shape[1]} x {out.shape[0]} of {out.shape[2]} of {out.dtype}")
+        raise BadFile(
+            f"damaged TIFF: a page has {found}, not {out.shape[1]} x {out.shape[0]} of {out.shape[2]} of {out.dtype}"
+        )
     segments = max(len(page.dataoffsets), 1)
     rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
     expected = planes * -(-height // rows) * -(-width // columns)
@@ -101,7 +103,9 @@ def _check_size(compression: int, raw: bytes, rows: int, columns: int) -> None:
         version = struct.unpack_from("<i", raw, 6)[0]
         height, width = struct.unpack_from("<ii", raw, 14 if version >= 3 else 10)
     else:
-        raise UnsupportedFile(f"a TIFF of the compression {compression} is not supported: save it with another one, or as .npy")
+        raise UnsupportedFile(
+            f"a TIFF of the compression {compression} is not supported: save it with another one, or as .npy"
+        )
     if not (0 < width <= columns and 0 < height <= max(rows, 1)):
         raise BadFile(f"damaged TIFF: a strip or tile of {columns} x {rows} pixels has an image of {width} x {height}")
 

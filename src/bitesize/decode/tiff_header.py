@@ -68,6 +68,15 @@ def tiff_info(facts: TiffFacts, file_nbytes: int, *, only: bool) -> ImageInfo:
     )
 
 
+def seems_usual(facts: TiffFacts) -> bool:
+    """Return whether values are surely gray, RGB or colors of a palette of up to 8 bits."""
+    return (
+        facts.bits <= 8
+        and facts.sample_format in (_UNSIGNED, _UNDEFINED)
+        and (facts.photometric, facts.bands) in (*_COLORS, (3, 1))
+    )
+
+
 def tiff_dtype(facts: TiffFacts) -> np.dtype[Any]:
     """Return the dtype of the values; floats of 16 and 24 bits become 32 bits."""
     sizes = (8, 16, 32, 64)

@@ -184,6 +184,8 @@ class Decoding:
         if size != full:
             view = View(full[1], full[0], 255.0)
             view.rescale(size[1], size[0])
+            if field.channels not in (1, 3, 4):
+                view.spread(field.channels)
             view.to_stored(info.orientation if field.orient else 1, info.width, info.height, 1.0)
             if not mask:
                 eighths = decoding_eighths(view, info)

@@ -114,7 +114,7 @@ def _rendered_sides(source: Source, stages: TransformStages, channels: int) -> t
         size = _size_after(stages.image_transforms, None)
         if size is None:  # no transform sets the size, so all images must have the same size
             size = _size_after(stages.image_transforms, size_of_first_row(source, source.primary))
-        if stages.spreads(channels):
+        if stages.spreads(channels) and stored.mode != "unchanged":
             raise BadSetting(f"Normalize has {channels} means, but the fourth channel of {stored} is alpha: pass 3 means")
     else:
         if stages.needs_image:

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from bitesize.decode.reduced import COLORS_ARE_REDUCED, KEEPING, KEEPS_GRAY, gray_is_reduced
+from bitesize.decode.reduced import COLORS_ARE_REDUCED, KEEPING, KEEPS_VALUES, gray_is_reduced
 from bitesize.decode.tiff import TiffFacts, tiff_facts
+from bitesize.decode.tiff_header import seems_usual
 from bitesize.errors import BitesizeError
 from bitesize.files.held import held_starts
 from bitesize.files.names import Names, show
@@ -49,8 +50,26 @@ def probe(names: Names, mode: Mode) -> ProbedImages:
         example = f"{os.path.basename(show(path))} has {pages}"
         left_out[f"pages after the first of TIFF files ({example})"] = len(stacks)
     if gray:
-        return ProbedImages(left_out, (Choice(gray_is_reduced(gray), KEEPS_GRAY),))
-    return ProbedImages(left_out, (Choice(COLORS_ARE_REDUCED, ""),) if wide else ())
+        return ProbedImages(left_out, (Choice(gray_is_reduced(gray), KEEPS_VALUES),))
+    return ProbedImages(left_out, (Choice(COLORS_ARE_REDUCED, KEEPS_VALUES),) if wide else ())
+
+
+def looks_of(files: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, bool | None]]:
+    """Yield the numbers of files, with True if the beginning shows 8-bit gray or RGB, False if it shows more, None if it does not show it."""
+    for number in (i for some in held_starts([path for _, path in files]) for i in some):
+        row, path = files[number]
+        try:
+            yield row, with_file(path, lambda fd, path=path: _seems_usual(fd, path))  # type: ignore[misc]
+        except BitesizeError:
+            yield row, None
+
+
+def _seems_usual(fd: Handle, path: bytes) -> bool | None:
+    start = _read(fd, 0, _PNG_NBYTES, path)
+    if len(start) == _PNG_NBYTES and start[:8] == b"\x89PNG\r\n\x1a\n":
+        return start[_PNG_BITS] <= 8
+    facts = tiff_facts(lambda at, size: _read(fd, at, size, path))
+    return seems_usual(facts) if facts is not None else None
 
 
 def _facts_of_tiffs(names: Names, chosen: Sequence[int]) -> Iterable[tuple[bytes, TiffFacts]]:

@@ -22,7 +22,7 @@ from bitesize.sources.combine.with_fields import WithFields
 from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.contents import refuse_contents
 from bitesize.sources.given import plain_data, plain_labels
-from bitesize.sources.image_modes import with_pixels
+from bitesize.sources.image_modes import with_modes
 from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
@@ -46,7 +46,7 @@ def open(  # noqa: A001 - reads as bs.open
     *,
     split: str | None = None,
     fields: Sequence[str] | Mapping[str, str] | None = None,
-    mode: Mode = "RGB",
+    mode: Mode = "auto",
     orient: bool = True,
     weights: str | None = None,
     tag_delimiter: str | None = None,
@@ -88,7 +88,9 @@ def open(  # noqa: A001 - reads as bs.open
         For data with named fields: the fields to select, or new names for them, ``{"x": "image", "y": "label"}``. Default: all
         fields.
     mode
-        Color mode of decoded images: ``"RGB"``, ``"L"`` (gray), ``"RGBA"``, or ``"I;16"`` (gray of 16 bits, values kept).
+        Values of decoded images: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"`` with 8 bits; ``"I;16"`` (gray of 16 bits, values kept); or
+        ``"unchanged"``: channels and dtype of the files, which must all agree with the first one. ``"auto"``: ``"RGB"`` for gray, RGB,
+        RGBA and palettes of 8 bits, ``"unchanged"`` if a look at some files shows other values; `Source.choices` says so.
     orient
         Whether to rotate images upright according to their EXIF orientation.
     weights
@@ -153,7 +155,7 @@ def _opened_source(source: Source, options: OpenOptions) -> Source:
 def _open_data(data: Any, options: OpenOptions) -> Source:
     """Open data by the rules, and note the folders that were listed for it."""
     with remote.listing() as lists, listed_as(data, options):
-        source = with_pixels(_open_by_rules(data, options))
+        source = with_modes(_open_by_rules(data, options))
         source.choices = (*source.choices, *(Choice(remote.summary(found), "") for found in lists))
     set_axes(source, options.axes)
     return source

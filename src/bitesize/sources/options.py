@@ -26,7 +26,7 @@ class OpenOptions:
     fields
         Names of fields to take, or ``{name here: name in the data}``; None for all.
     mode, orient
-        Color mode and rotation of decoded images.
+        Mode and rotation of decoded images; ``"auto"`` is settled by `bitesize.open` when the data are open.
     split
         Split to open, for data that names the split of each row.
     weights
@@ -52,7 +52,7 @@ class OpenOptions:
 
     labels: Any = None
     fields: Sequence[str] | Mapping[str, str] | None = None
-    mode: Mode = "RGB"
+    mode: Mode = "auto"
     orient: bool = True
     split: str | None = None
     weights: str | None = None

@@ -94,7 +94,7 @@ class TrainSettings:
     checkpoint_every: str = "5min"
     split: str | None = None
     fields: Any = None
-    mode: str = "RGB"
+    mode: str = "auto"
     orient: bool = True
     sample_weights: str | None = None
     tag_delimiter: str | None = None

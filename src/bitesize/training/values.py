@@ -62,6 +62,11 @@ class Values:
         """Return a dict for JSON."""
         return asdict(self)
 
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The dtype."""
+        return np.dtype(self.dtype)
+
     def __str__(self) -> str:
         return f"{self.dtype} from {self.minimum:g} to {self.maximum:g}"
 
