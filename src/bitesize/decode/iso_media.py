@@ -10,11 +10,11 @@ _PROPERTIES_NBYTES = 64 << 10
 
 
 def media_image(start: bytes) -> str | None:
-    """Return ``"HEIC"`` or ``"AVIF"`` for the first bytes of such a file, else None.
+    r"""Return ``"HEIC"`` or ``"AVIF"`` for the first bytes of such a file, else None.
 
     Examples
     --------
-    >>> media_image(b"\\0\\0\\0\\x1cftypmif1\\0\\0\\0\\0mif1avifmiaf")
+    >>> media_image(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf")
     'AVIF'
     """
     if start[4:8] != b"ftyp":

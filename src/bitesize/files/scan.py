@@ -28,7 +28,7 @@ _SEP = os.fsencode(os.sep)
 _LITTER = frozenset(
     (
         b"thumbs.db", b"desktop.ini", b"__macosx", b"ehthumbs.db", b"__pycache__", b"@eadir", b"$recycle.bin", b"lost+found",
-        b"system volume information",
+        b"system volume information", b"dicomdir",
     )
 )  # fmt: skip
 _HIDDEN = "hidden or system files"

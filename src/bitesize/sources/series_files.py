@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, NotFound
+from bitesize.errors import BitesizeError, NotFound
 from bitesize.files.held import held_starts
-from bitesize.files.names import Names, NamesBuilder, names_of
+from bitesize.files.names import Names, NamesBuilder
 from bitesize.files.pread import with_file
 from bitesize.files.scan import scan
 from bitesize.sources.slices import Slice, read_slice
@@ -52,10 +52,12 @@ class FoundSeries(NamedTuple):
     are_volumes: bool
 
 
-def series_in(path: str, reasons: Mapping[str, str] | None = None) -> FoundSeries | None:
+def series_in(
+    path: str, suffixes: Sequence[str] | None = SUFFIXES, reasons: Mapping[str, str] | None = None
+) -> FoundSeries | None:
     """Return the series of the DICOM files below a folder, or None if none of them can be read."""
     try:
-        listing = scan(path, SUFFIXES, reasons, flat=True)
+        listing = scan(path, suffixes, reasons, flat=True)
     except NotFound:
         return None
     return group(listing.names, listing.left_out)
@@ -108,15 +110,17 @@ def _groups(names: Names, files: list[int]) -> tuple[dict[int, Slice], list[_Fil
 
 def _joined(names: Names, groups: Sequence[_Files], samples: Sequence[tuple[int, Slice]]) -> Series:
     """Return the files of all series, in order."""
-    builder, series_names = NamesBuilder(names.root), []
+    builder, named = NamesBuilder(names.root), NamesBuilder(names.root)
     for numbers, alone in groups:
         for i in numbers:
             folder, name = names.parts(i)
             builder.add(folder, (name,))
-        first = names.path(numbers[0])
-        series_names.append(paths.dirname(first) if alone else first)
+        folder, name = names.parts(numbers[0])
+        if alone and folder:
+            folder, name = paths.split(folder)
+        named.add(folder, (name,))
     starts = np.cumsum([0, *(len(numbers) for numbers, _ in groups)]).astype(np.int64)
-    return Series(builder.build(), starts, names_of(series_names), tuple(samples))
+    return Series(builder.build(), starts, named.build(), tuple(samples))
 
 
 def _headers(names: Names, numbers: Sequence[int]) -> dict[int, Slice]:
@@ -126,6 +130,6 @@ def _headers(names: Names, numbers: Sequence[int]) -> dict[int, Slice]:
     for k in (k for some in held_starts(all_paths) for k in some):
         try:
             found[numbers[k]] = with_file(all_paths[k], lambda fd, k=k: read_slice(fd, all_paths[k]))  # type: ignore[misc]
-        except BadFile:
+        except BitesizeError:
             continue
     return found

@@ -4,36 +4,56 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Generator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.files.scan import class_key
+from bitesize.decode.dicom_stream import MAGIC, MAGIC_AT
+from bitesize.errors import BitesizeError
+from bitesize.files.pread import read_into, with_file
+from bitesize.files.scan import class_key, is_litter, scan
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.dicom_series import DicomSeries
+from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.file_labels import label_files
-from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
+from bitesize.sources.layouts.folders import files_of_one_row
+from bitesize.sources.layouts.listing import REASONS, file_suffixes, no_fields, with_choices
 from bitesize.sources.registry import need
 from bitesize.sources.series_files import SUFFIXES, Series, series_in
 from bitesize.storage import paths
 
+# Suffixes of files that accompany data, and show that a folder is not one of files without suffixes.
+_OTHER = frozenset((".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".py", ".ipynb", ".html", ".log", ".ini"))
+# Files and folders that are looked at.
+_FEW = 5
+
 
 def dicom_series(path: str, options: OpenOptions) -> Source | None:
-    """Open a folder of DICOM files as volumes, one for each series, if most of its series have several slices."""
+    """Open a folder of DICOM files as volumes, one for each series, if most of its series have several slices; without suffixes also as images."""
     pages = getattr(options, "pages", None)
-    if pages not in (None, "depth") or not _holds_dicom(path):
+    kind = _first_kind(path)
+    if kind is None or pages == "first":
         return None
     need(DicomSeries)
-    found = series_in(paths.join(path, options.split) if options.split else path, REASONS)
+    folder, suffixes = (paths.join(path, options.split) if options.split else path), SUFFIXES if kind == "suffix" else None
+    found = series_in(folder, suffixes, REASONS) if pages != "rows" else None
     if found is None or not (pages == "depth" or found.are_volumes):
-        return None
+        return None if kind == "suffix" else _images(folder, options)
     series, count = found.series, len(found.series.names)
     no_fields(options)
     labels, classes, said = _labels(series, options)
     source = DicomSeries(series, labels, classes, left_out=found.left_out)
     chosen = Choice(f"each of the {count} series of DICOM files is a volume, its files the slices", 'pages="rows"')
     return with_choices(source, *said, chosen)
+
+
+def _images(folder: str, options: OpenOptions) -> Source:
+    """Open DICOM files without suffixes as images."""
+    listing = scan(folder, None, REASONS, flat=options.labels is not None)
+    return files_of_one_row(listing, ImageFiles, replace(options, split=None))
 
 
 def _labels(
@@ -45,8 +65,7 @@ def _labels(
     if options.labels is not None:
         given = label_files(options.labels, series.names, listed=False, tag_delimiter=options.tag_delimiter)
         return given.values, given.classes, given.choices
-    root = series.files.common_root()
-    inside = [paths.relpath(series.names.path(i), root).replace(b"\\", b"/").split(b"/") for i in range(len(series.names))]
+    inside = [series.names.relative(i).replace(b"\\", b"/").split(b"/") for i in range(len(series.names))]
     tops = [parts[0] if len(parts) > 1 else b"" for parts in inside]
     counts = Counter(tops)
     if b"" in counts or len(counts) < 2 or max(counts.values()) < 2:
@@ -57,10 +76,41 @@ def _labels(
     return np.array([numbers[top] for top in tops], np.int64), tuple(classes), (said,)
 
 
-def _holds_dicom(path: str) -> bool:
-    """Return whether the first folder with files below a folder has files with suffixes of DICOM."""
-    for _, _, files in paths.walk(path):
-        ends = [os.path.splitext(name)[1].lower() for name in files if not name.startswith(".")]
-        if ends:
-            return any(end in SUFFIXES for end in ends)
-    return False
+def _first_kind(path: str) -> str | None:
+    """Return whether the first files below a folder are DICOM by their ``"suffix"``, or, if they have no known suffixes, by ``"magic"``."""
+    known = file_suffixes() | {*REASONS} | _OTHER
+    nameless: list[str] = []
+    for name in _first_files(path):
+        end = os.path.splitext(name)[1].lower()
+        if end in SUFFIXES:
+            return "suffix"
+        if end in known:
+            return None
+        nameless.append(name)
+    return "magic" if nameless and _has_magic(nameless[0]) else None
+
+
+def _first_files(folder: str, depth: int = 8) -> list[str]:
+    """Return a few of the first files of a folder, or of the first folder below it with files."""
+    files: list[str] = []
+    folders: list[str] = []
+    entries = paths.scandir(folder)
+    for entry in entries:
+        if not is_litter(os.fsencode(entry.name)):
+            (files if entry.is_file() else folders).append(entry.path)
+        if len(files) == _FEW:
+            break
+    if isinstance(entries, Generator):
+        entries.close()
+    for below in () if files or not depth else sorted(folders)[:_FEW]:
+        files = files or (_first_files(below, depth - 1) if paths.isdir(below) else [])
+    return files
+
+
+def _has_magic(path: str) -> bool:
+    name, start = os.fsencode(path), bytearray(MAGIC_AT + len(MAGIC))
+    try:
+        with_file(name, lambda fd: read_into(fd, [start], 0, name))
+    except BitesizeError:
+        return False
+    return start.endswith(MAGIC)
