@@ -15,6 +15,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
 from bitesize.decode.dicom_stream import check_codestream, transfer_syntax
 from bitesize.decode.info import ImageInfo
 from bitesize.errors import BadFile, BitesizeError, UnsupportedFile, one_line
+from bitesize.files.stream import file_in_memory
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _TAGS = (
@@ -67,7 +68,7 @@ class DicomImage(NamedTuple):
 
 def read_header(data: memoryview) -> ImageInfo:
     """Return the header of a DICOM image; see `formats.Decoder`."""
-    image = read_image(io.BufferedReader(_View(data)), len(data))
+    image = read_image(file_in_memory(data), len(data))
     return ImageInfo(
         "DICOM",
         image.width,
@@ -107,7 +108,7 @@ class OpenedDicom:
     """
 
     def __init__(self, data: memoryview) -> None:
-        self.image = read_image(io.BufferedReader(_View(data)), len(data))
+        self.image = read_image(file_in_memory(data), len(data))
         self._file = _parsed(pydicom.dcmread, io.BytesIO(data))
 
     def decode(self, frame: int, out: NDArray[Any]) -> None:
@@ -154,11 +155,11 @@ def read_image(file: Any, size: int) -> DicomImage:
         raise UnsupportedFile(f"a DICOM file without pixels{_kind(tags)} is no image")
     try:
         image = _described(tags, _FLOATS.get(_tag(start, tags)))
+        _check_size(image, tags, size - at)
     except BitesizeError:
         raise
     except Exception as error:  # values of any type
         raise BadFile(f"damaged DICOM: {one_line(error)}") from error
-    _check_size(image, tags, size - at)
     return image
 
 
@@ -290,31 +291,3 @@ def _modality(values: NDArray[Any], file: Any) -> NDArray[Any]:
         return values
     changed: NDArray[Any] = apply_modality_lut(values, file)
     return changed
-
-
-class _View(io.RawIOBase):
-    """Bytes in memory as a file object, without a copy."""
-
-    name = ""  # pydicom asks for it
-
-    def __init__(self, data: memoryview) -> None:
-        self._data, self._at = data, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._data)}[whence])
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, into: Any) -> int:
-        part = self._data[self._at : self._at + len(into)]
-        into[: len(part)] = part
-        self._at += len(part)
-        return len(part)

@@ -224,7 +224,7 @@ def read_nifti(fd: Handle, header: NiftiHeader, row: NDArray[Any], path: bytes, 
             for values, into in _slabs(stream, header, row, path):
                 into[...] = _as_labels(values, row.dtype, path) if labels else values
         if header.compressed:
-            stream.read(1)  # at the end of the file, this compares the checksum
+            _skip(stream, _SLAB)  # at the end of the file, this compares the checksum
 
 
 def nifti_scratch(shape: tuple[int, ...], axes: str, *, remote: bool = False) -> int:

@@ -10,6 +10,7 @@ from bitesize.storage.blocks import HELD_NBYTES
 
 # Bytes that are read at a time from a file; of objects more, because each read is a request.
 _AT_ONCE = 64 << 10
+_OF_MEMORY = 4 << 10
 
 
 class Cursor(io.RawIOBase):
@@ -26,7 +27,7 @@ class Cursor(io.RawIOBase):
     name = ""  # some libraries ask for it
 
     def __init__(self, fd: Handle, path: bytes, offset: int = 0) -> None:
-        self._fd, self._at, self._path, self._size = fd, offset, path, size_of(fd)
+        self._fd, self._at, self._path, self.size = fd, offset, path, size_of(fd)
 
     def readable(self) -> bool:
         """Return True."""
@@ -38,7 +39,7 @@ class Cursor(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to an offset from the start, from here, or from the end."""
-        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence])
+        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence])
         return self._at
 
     def tell(self) -> int:
@@ -47,13 +48,64 @@ class Cursor(io.RawIOBase):
 
     def readinto(self, into: Any) -> int:
         """Fill a buffer with the next bytes, and return their number: fewer only at the end."""
-        view = memoryview(into)[: max(0, self._size - self._at)]
+        view = memoryview(into)[: max(0, self.size - self._at)]
         read_into(self._fd, [view], self._at, self._path)
         self._at += view.nbytes
         return view.nbytes
 
 
-def file_of(fd: Handle, path: bytes, offset: int = 0, *, whole: bool = False) -> io.BufferedReader:
+class Reader(io.BufferedReader):
+    """A buffered file object whose memory is that of bytes that exist, however many a library asks for."""
+
+    def __init__(self, raw: Cursor | Memory, nbytes: int) -> None:
+        super().__init__(raw, nbytes)
+        self._size = raw.size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes: fewer only at the end."""
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
+class Memory(io.RawIOBase):
+    """Bytes in memory as a file object, without a copy."""
+
+    name = ""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data, self._at, self.size = data, 0, len(data)
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset from the start, from here, or from the end."""
+        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence])
+        return self._at
+
+    def tell(self) -> int:
+        """Return the offset of the next byte."""
+        return self._at
+
+    def readinto(self, into: Any) -> int:
+        """Fill a buffer with the next bytes, and return their number: fewer only at the end."""
+        part = self._data[self._at : self._at + len(into)]
+        into[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+
+def file_in_memory(data: memoryview) -> Reader:
+    """Return a file object of bytes, which are not copied."""
+    return Reader(Memory(data), _OF_MEMORY)
+
+
+def file_of(fd: Handle, path: bytes, offset: int = 0, *, whole: bool = False) -> Reader:
     """Return a buffered file object of an open file, which the caller closes.
 
     Parameters
@@ -66,4 +118,4 @@ def file_of(fd: Handle, path: bytes, offset: int = 0, *, whole: bool = False) ->
         Whether most of the file will be read: objects are then requested in parts of `HELD_NBYTES`.
     """
     nbytes = HELD_NBYTES if whole and not isinstance(fd, int) else _AT_ONCE
-    return io.BufferedReader(Cursor(fd, path, offset), nbytes)
+    return Reader(Cursor(fd, path, offset), nbytes)
