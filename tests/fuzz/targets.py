@@ -15,7 +15,8 @@ import numpy as np
 
 from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
 from bitesize.decode.header import read_info
-from bitesize.errors import BitesizeError
+from bitesize.errors import BadFile, BitesizeError
+from bitesize.files.nifti import read_nifti, read_nifti_header
 from bitesize.files.npy import read_header, read_payload
 from bitesize.files.parquet import pages, row_groups
 from bitesize.files.pread import open_file
@@ -203,10 +204,45 @@ def shard_json(data: bytes) -> None:
             assert (info.shapes(name) > 0).all()
 
 
+def nifti(data: bytes) -> None:
+    """A NIfTI file: what is read is what nibabel reads."""
+    import nibabel
+
+    path = os.fsencode(_file("a.nii", data))
+    fd = open_file(path)
+    try:
+        header = read_nifti_header(fd, path)
+        if header.nbytes > _MOST:
+            return
+        out = np.empty(header.row_shape, header.row_dtype)
+        read_nifti(fd, header, out, path)
+    finally:
+        os.close(fd)
+    if data[:2] == b"\x1f\x8b" or len(header.shape) < 3 or header.components:
+        return
+    if int.from_bytes(data[:4], "little") == 348:
+        known = nibabel.as_closest_canonical(nibabel.Nifti1Image.from_bytes(data))
+        expected = known.get_fdata(dtype=np.float32) if header.scale else np.asanyarray(known.dataobj)
+        expected = expected.transpose(2, 1, 0, *range(3, expected.ndim)).reshape(out.shape)
+        assert np.array_equal(expected, out, equal_nan=True)
+
+
+def dicom(data: bytes) -> None:
+    """A DICOM file: its header tells the size of what is decoded."""
+    view = memoryview(data)
+    if data[128:132] != b"DICM":
+        raise BadFile("another format, which the target image is for")
+    info = read_info(view)
+    if decode_nbytes(info, "unchanged", 8, len(data)) <= _MOST:
+        pixels = decode(view, info, "unchanged", 8, np.empty(pixels_nbytes(info, "unchanged", 8), np.uint8))
+        assert pixels.shape == (info.height, info.width, info.channels)
+        assert pixels.dtype == info.dtype
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "npy": npy, "npz": npz, "image": image, "tar": tar, "tar_index": tar_index_file, "snapshot": snapshot,
     "parquet_pages": parquet_pages, "parquet_metadata": parquet_metadata, "chunk": chunk,
-    "manifest": manifest, "shard_json": shard_json,
+    "manifest": manifest, "shard_json": shard_json, "nifti": nifti, "dicom": dicom,
 }  # fmt: skip
 
 

@@ -191,7 +191,7 @@ def _known_shape(shape: tuple[int, ...], components: int) -> tuple[int, ...]:
 
 def _orientation(nibabel: Any, affine: NDArray[Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the oriented axis of each stored axis, and the stored axes that are reversed."""
-    found = nibabel.io_orientation(affine)
+    found = nibabel.io_orientation(affine) if np.isfinite(affine).all() else np.full((3, 2), np.nan)
     if not np.isfinite(found).all():
         raise BadFile("has no valid orientation: orient=False reads the axes in the order in which they are stored")
     return tuple(found[:, 0].astype(int).tolist()), tuple(np.flatnonzero(found[:, 1] < 0).tolist())
