@@ -109,7 +109,12 @@ class OpenedDicom:
 
     def __init__(self, data: memoryview) -> None:
         self.image = read_image(file_in_memory(data), len(data))
-        self._file = _parsed(pydicom.dcmread, io.BytesIO(data))
+        try:
+            self._file = pydicom.dcmread(io.BytesIO(data))
+        except MemoryError:
+            raise
+        except Exception as error:  # pydicom raises many types for damaged files
+            raise BadFile(f"damaged DICOM: {one_line(error)}") from error
 
     def decode(self, frame: int, out: NDArray[Any]) -> None:
         """Decode a frame into ``out``, shape (height, width, channels) or, with one channel, (height, width).
@@ -144,32 +149,26 @@ def read_image(file: Any, size: int) -> DicomImage:
     BadFile
         If the file is not DICOM, or has fewer bytes than its header declares.
     """
-    syntaxes = transfer_syntax(file)
-    if _DEFLATED in syntaxes:
+    try:
+        return _read_image(file, size)
+    except (BitesizeError, MemoryError):
+        raise
+    except Exception as error:  # pydicom raises many types for damaged files, also when values are used
+        raise BadFile(f"damaged DICOM: {one_line(error)}") from error
+
+
+def _read_image(file: Any, size: int) -> DicomImage:
+    if _DEFLATED in transfer_syntax(file):
         raise UnsupportedFile("a deflated DICOM file is not supported: inflate it (dcmconv in.dcm out.dcm)")
     file.seek(0)
-    tags = _parsed(pydicom.dcmread, file, stop_before_pixels=True, specific_tags=[*_TAGS])
+    tags = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*_TAGS])
     at = file.tell()
     start = file.read(4)
     if len(start) < 4 or tags.get("Rows") is None:
         raise UnsupportedFile(f"a DICOM file without pixels{_kind(tags)} is no image")
-    try:
-        image = _described(tags, _FLOATS.get(_tag(start, tags)))
-        _check_size(image, tags, size - at)
-    except BitesizeError:
-        raise
-    except Exception as error:  # values of any type
-        raise BadFile(f"damaged DICOM: {one_line(error)}") from error
+    image = _described(tags, _FLOATS.get(_tag(start, tags)))
+    _check_size(image, tags, size - at)
     return image
-
-
-def _parsed(read: Any, *args: Any, **settings: Any) -> Any:
-    try:
-        return read(*args, **settings)
-    except MemoryError:
-        raise
-    except Exception as error:  # pydicom raises many types for damaged files
-        raise BadFile(f"damaged DICOM: {one_line(error)}") from error
 
 
 def _tag(start: bytes, tags: Any) -> int:
