@@ -126,7 +126,7 @@ class Opening:
 
     Attributes
     ----------
-    labels, split, fields, mode, orient, tag_delimiter, file_is_row
+    labels, split, fields, mode, orient, tag_delimiter, file_is_row, pages
         As in `bitesize.open`; fields as text.
     sample_weights
         The ``weights`` of `bitesize.open`.
@@ -179,6 +179,14 @@ class Opening:
         bool | None,
         typer.Option(
             "--file-is-row/--no-file-is-row", help="Treat each file as one row, for formats that may hold one row or many."
+        ),
+    ] = None
+    pages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="first|channels|depth|rows",
+            help="What the pages of TIFF files are: only the first is read, channels of one image, slices of a volume, or one row each. "
+            "Default: what their metadata say, else first.",
         ),
     ] = None
     listing: Annotated[
