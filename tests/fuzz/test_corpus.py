@@ -24,7 +24,7 @@ def test_each_target_reads_good_files(target):
 
 
 @pytest.mark.parametrize(
-    "target", ["npy", "npz", "image", "snapshot", "chunk", "parquet_metadata", "manifest", "shard_json"]
+    "target", ["npy", "npz", "image", "tiff", "snapshot", "chunk", "parquet_metadata", "manifest", "shard_json"]
 )
 def test_a_file_that_is_cut_off_anywhere_is_refused(target):
     good = seeds(target)[0]

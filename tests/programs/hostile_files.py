@@ -19,12 +19,17 @@ import numpy as np
 import bitesize as bs
 from tests.contract.measure import MARGIN, THREAD_SPACE, _status
 from tests.hostile.arrays import DTYPE, SHAPE, hostile_npy, hostile_npz
-from tests.hostile.images import hostile_image, whole_images
+from tests.hostile.images import hostile_image, hostile_tiff, whole_images, whole_tiffs
 
 BUDGET = 24 << 20
 THREADS = 2
 _AT_ONCE = 500  # files a folder
-KINDS = {"npy": (hostile_npy, ".npy"), "npz": (hostile_npz, ".npz"), "images": (hostile_image, ".jpg")}
+KINDS = {
+    "npy": (hostile_npy, ".npy"),
+    "npz": (hostile_npz, ".npz"),
+    "images": (hostile_image, ".jpg"),
+    "tiff": (hostile_tiff, ".tif"),
+}
 
 
 def run(kind: str, count: int, seed: int, folder: Path) -> dict[str, Any]:
@@ -61,8 +66,8 @@ def _written(folder: Path, made: Any, suffix: str, count: int, random: np.random
     elif suffix == ".npz":
         np.savez_compressed(folder / "0.npz", x=good)
     else:
-        for i, whole in enumerate(whole_images()):
-            (folder / f"0{i}.jpg").write_bytes(whole)
+        for i, whole in enumerate(whole_images() if suffix == ".jpg" else whole_tiffs()):
+            (folder / f"0{i}{suffix}").write_bytes(whole)
     for i in range(count):
         (folder / f"1{i}{suffix}").write_bytes(made(random))
     return folder
@@ -70,8 +75,8 @@ def _written(folder: Path, made: Any, suffix: str, count: int, random: np.random
 
 def _read(kind: str, folder: Path, told: dict[str, Any]) -> None:
     """Read a folder row by row; whatever is no row and no bad row ends this program, and is told by who started it."""
-    source = bs.open(folder)
-    steps = [bs.Resize(24)] if kind == "images" else []
+    source = bs.open(folder, pages="first") if kind == "tiff" else bs.open(folder)
+    steps = [bs.Resize(24)] if kind in ("images", "tiff") else []
     with bs.Loader(
         source, batch_size=1, transforms=steps, memory=BUDGET, threads=THREADS, shuffle=False, on_error="skip", max_bad=1.0
     ) as loader:
@@ -88,7 +93,7 @@ def _read(kind: str, folder: Path, told: dict[str, Any]) -> None:
 
 def _right(kind: str, path: str, row: Any) -> bool:
     """Whether a row is what NumPy reads; of pictures, that it is finite."""
-    if kind == "images":
+    if kind in ("images", "tiff"):
         return bool(np.isfinite(row).all())
     try:
         found = np.load(path, allow_pickle=False)
