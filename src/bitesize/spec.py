@@ -13,6 +13,8 @@ from bitesize.errors import BadSetting
 
 Mode = Literal["auto", "RGB", "L", "RGBA", "I;16", "unchanged"]
 
+Pages = Literal["first", "channels", "depth", "rows"]
+
 
 class Pixels(NamedTuple):
     """Channels and dtype of decoded images."""
@@ -158,6 +160,12 @@ def check_mode(mode: object) -> None:
     """Raise `BadSetting` if there is no such mode of images."""
     if mode not in get_args(Mode):
         raise BadSetting(f'mode must be "auto", "RGB", "L", "RGBA", "I;16" or "unchanged", not {mode!r}')
+
+
+def check_pages(pages: object) -> None:
+    """Raise `BadSetting` if there is no such meaning of the pages of a TIFF."""
+    if pages is not None and pages not in get_args(Pages):
+        raise BadSetting(f'pages must be "first", "channels", "depth" or "rows", not {pages!r}')
 
 
 def check_axes(axes: object, count: int | None = None) -> None:

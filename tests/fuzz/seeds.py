@@ -14,7 +14,7 @@ from bitesize.files.tar_index import SUFFIX, tar_index
 from bitesize.training.snapshot import write_snapshot
 from tests.fuzz.targets import _CHUNK, _CHUNK_CODECS, _TAR, store_seed, survives
 from tests.hostile.arrays import hostile_npy, hostile_npz
-from tests.hostile.images import whole_images
+from tests.hostile.images import whole_images, whole_tiffs
 from tests.hostile.medical import whole_dicoms, whole_nifti
 
 
@@ -31,6 +31,8 @@ def seeds(target: str) -> list[bytes]:
         ]
     if target == "image":
         return [*whole_images(), raw_header((2, 3, 3), np.dtype(np.uint8)) + bytes(18)]
+    if target == "tiff":
+        return list(whole_tiffs())
     if target == "tar":
         return [_TAR]
     if target == "nifti":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,9 @@ import numpy as np
 
 from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
 from bitesize.decode.header import read_info
+from bitesize.decode.tiff import of_bytes, tiff_facts
+from bitesize.decode.tiff_codec import decode_page
+from bitesize.decode.tiff_header import tiff_info
 from bitesize.errors import BadFile, BitesizeError
 from bitesize.files.nifti import read_nifti, read_nifti_header
 from bitesize.files.npy import read_header, read_payload
@@ -81,10 +85,33 @@ def image(data: bytes) -> None:
     """An image: its header tells the size of what is decoded."""
     view = memoryview(data)
     info = read_info(view)
-    for mode in ("RGB", "L"):
+    for mode in ("RGB", "L", "unchanged"):
         if decode_nbytes(info, mode, 8, len(data)) <= _MOST:
             pixels = decode(view, info, mode, 8, np.empty(pixels_nbytes(info, mode, 8), np.uint8))
             assert pixels.shape[:2] == (info.height, info.width)
+
+
+def tiff(data: bytes) -> None:
+    """A TIFF for tifffile: its pages take no more memory than was charged for them."""
+    read, nbytes = of_bytes(memoryview(data)), len(data)
+    facts = tiff_facts(read)
+    if facts is None:
+        raise BadFile("no TIFF")
+    info = tiff_info(facts, nbytes, only=True)
+    if decode_nbytes(info, "unchanged", 8, nbytes) > _MOST:
+        return
+    out = np.zeros((info.height, info.width, info.channels), info.dtype)
+    tracemalloc.start()
+    try:
+        decode_page(read, nbytes, facts.offsets[0], out, info.overhead)
+    except (BitesizeError, MemoryError):
+        raise
+    except Exception as error:  # as `decode` does
+        raise BadFile(f"damaged TIFF: {error}") from error
+    finally:
+        reached = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert reached <= info.overhead + (1 << 20)
 
 
 def tar(data: bytes) -> None:
@@ -240,7 +267,7 @@ def dicom(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    "npy": npy, "npz": npz, "image": image, "tar": tar, "tar_index": tar_index_file, "snapshot": snapshot,
+    "npy": npy, "npz": npz, "image": image, "tiff": tiff, "tar": tar, "tar_index": tar_index_file, "snapshot": snapshot,
     "parquet_pages": parquet_pages, "parquet_metadata": parquet_metadata, "chunk": chunk,
     "manifest": manifest, "shard_json": shard_json, "nifti": nifti, "dicom": dicom,
 }  # fmt: skip

@@ -25,7 +25,8 @@ def test_each_target_reads_good_files(target):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of pydicom, about odd metadata
 @pytest.mark.parametrize(
-    "target", ["npy", "npz", "image", "snapshot", "chunk", "parquet_metadata", "manifest", "shard_json", "nifti", "dicom"]
+    "target",
+    ["npy", "npz", "image", "tiff", "snapshot", "chunk", "parquet_metadata", "manifest", "shard_json", "nifti", "dicom"],
 )
 def test_a_file_that_is_cut_off_anywhere_is_refused(target):
     good = seeds(target)[0]

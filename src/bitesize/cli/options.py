@@ -126,7 +126,7 @@ class Opening:
 
     Attributes
     ----------
-    labels, split, fields, mode, orient, tag_delimiter, file_is_row, axes
+    labels, split, fields, mode, orient, tag_delimiter, file_is_row, axes, pages
         As in `bitesize.open`; fields as text.
     sample_weights
         The ``weights`` of `bitesize.open`.
@@ -185,6 +185,14 @@ class Opening:
         str | None,
         typer.Option(
             metavar="HW|HWC|DHW|DHWC", help="Axes of one row of an array: depth, height, width, channels. Default: by shape."
+        ),
+    ] = None
+    pages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="first|channels|depth|rows",
+            help="What the pages of TIFF files are: only the first is read, channels of one image, slices of a volume, or one row each. "
+            "Default: what their metadata say, else first.",
         ),
     ] = None
     listing: Annotated[

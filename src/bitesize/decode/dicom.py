@@ -27,6 +27,8 @@ _TAGS = (
 _FLOATS = {0x7FE00008: np.float32, 0x7FE00009: np.float64}
 # Bytes for each value while it is decoded: colors and scaled values are float64 on the way, with copies; measured at 38.
 _BESIDE_A_VALUE = 48
+# What a plugin in Rust raises, which is no `Exception`.
+_PANIC = "PanicException"
 _OBJECTS = 128 << 10  # of pydicom, for the elements of a file
 _FEWEST_OF_A_FRAME = 8  # bytes of a compressed frame: the header of its item
 
@@ -128,7 +130,9 @@ class OpenedDicom:
             out[...] = _values(self._file, self.image, frame).reshape(out.shape)
         except (BitesizeError, MemoryError):
             raise
-        except Exception as error:  # pydicom and its plugins raise many types for damaged files
+        except BaseException as error:  # pydicom and its plugins raise many types for damaged files
+            if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+                raise
             raise BadFile(f"damaged DICOM: {one_line(error)}") from error
 
 

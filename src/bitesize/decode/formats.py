@@ -109,9 +109,14 @@ def decoder(name: str) -> Decoder:
     MissingPackage
         If a package is not installed; the message names the extra.
     """
+    check_packages(name)
+    module: Any = importlib.import_module(CODECS[name].module)
+    return module  # type: ignore[no-any-return]
+
+
+def check_packages(name: str) -> None:
+    """Raise `MissingPackage` if a package of a codec is not installed."""
     codec = CODECS[name]
     missing = [package for package in codec.packages if not is_installed(package)]
     if missing:
         raise MissingPackage(f"decoding this {name} needs {' and '.join(missing)}: {pip_install_extra(codec.extra)}")
-    module: Any = importlib.import_module(codec.module)
-    return module  # type: ignore[no-any-return]

@@ -65,7 +65,7 @@ def log_losses(source: Described, row: int, info: ImageInfo, mode: Mode) -> None
         what = gray_is_reduced(info.bits) if keeps_values(info) else COLORS_ARE_REDUCED
         _warn(source, "bits", f"{what}: {KEEPS_VALUES} keeps their values", row)
     if info.pages > 1:
-        text = f"only the first of {info.pages} pages of a TIFF is used: save each page as a file, or the stack as .npy"
+        text = f"only the first of {info.pages} pages of a TIFF is used: pages= of bs.open reads the others of TIFF files"
         _warn(source, "pages", text, row)
 
 

@@ -123,8 +123,8 @@ def of_bytes(data: memoryview) -> Read:
     return lambda at, size: bytes(data[at : at + size])
 
 
-def tiff_facts(read: Read) -> TiffFacts | None:
-    """Return the contents of the directories of a TIFF; None if the first is damaged, or the file is not a TIFF.
+def tiff_facts(read: Read, only: int | None = None) -> TiffFacts | None:
+    """Return the contents of the directories of a TIFF, or of the one at ``only``; None if the first is damaged, or the file is not a TIFF.
 
     Parameters
     ----------
@@ -144,6 +144,8 @@ def tiff_facts(read: Read) -> TiffFacts | None:
     seen: set[int] = set()
     offsets: list[int] = []
     tags_nbytes = 0
+    if only is not None:
+        at = only
     while at and at not in seen and len(seen) < _MOST_PAGES:
         seen.add(at)
         directory = _directory(read, at, order, large)
@@ -154,6 +156,8 @@ def tiff_facts(read: Read) -> TiffFacts | None:
         if first is None:
             first = tags
             offsets.append(here)  # the first page is read, whatever it is
+            if only is not None:
+                break
             continue
         kind = tags.get(_NEW_SUBFILE, (0,))[0]
         if not (kind & (_REDUCED | _MASK) or tags.get(_SUBFILE, (0,))[0] == _OLD_REDUCED):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitesize.decode.info import ImageInfo
 from bitesize.decode.jpeg import jpeg_info
 from bitesize.decode.jpeg2000 import codestream
-from bitesize.decode.tiff import of_bytes, tiff_facts
+from bitesize.decode.tiff import Read, of_bytes, tiff_facts
 from bitesize.decode.tiff_header import tiff_info
 from bitesize.errors import BadFile, UnsupportedFile
 
@@ -39,27 +39,36 @@ def decode_into(data: memoryview, info: ImageInfo, out: NDArray[Any]) -> None:
     """Decode the first page into ``out``."""
     facts = tiff_facts(of_bytes(data))
     assert facts is not None
-    decode_page(data, facts.offsets[0], info, out)
+    decode_page(of_bytes(data), len(data), facts.offsets[0], out, info.overhead)
 
 
-def decode_page(data: memoryview, offset: int, info: ImageInfo, out: NDArray[Any]) -> None:
+def decode_page(read: Read, nbytes: int, offset: int, out: NDArray[Any], memory: int) -> None:
     """Decode the page whose directory is at ``offset`` into ``out``, shape (height, width, bands).
+
+    Parameters
+    ----------
+    read, nbytes
+        Function that reads a part of the file, and the length of the file.
+    offset
+        Of the directory.
+    out
+        Of the type of the page.
+    memory
+        Bytes that were charged for decoding: what `tiff_header.tiff_info` says is the overhead of the page.
 
     Raises
     ------
     BadFile
-        If the page is damaged, or has another shape or type than ``info``.
+        If the page is damaged, or has another shape or type than ``out``.
     """
-    file = tifffile.TiffFile(_View(data), **_NOT)  # type: ignore[arg-type]
+    file = tifffile.TiffFile(_View(read, nbytes), **_NOT)  # type: ignore[arg-type]
     file.filehandle.seek(offset)
     page = tifffile.TiffPage(file, 0)
     planes, depth, height, width, bands = page.shaped
     dtype = page.dtype
     if depth != 1 or (height, width, planes * bands) != out.shape or (dtype != out.dtype and dtype != np.float16):
         found = f"{width} x {height} pixels of {planes * bands} bands of {dtype}"
-        raise BadFile(
-            f"damaged TIFF: a page has {found}, not {out.shape[1]} x {out.shape[0]} of {out.shape[2]} of {out.dtype}"
-        )
+        raise BadFile(f"a page has {found}, not {out.shape[1]} x {out.shape[0]} of {out.shape[2]} bands of {out.dtype}")
     segments = max(len(page.dataoffsets), 1)
     rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
     expected = planes * -(-height // rows) * -(-width // columns)
@@ -70,9 +79,11 @@ def decode_page(data: memoryview, offset: int, info: ImageInfo, out: NDArray[Any
         at, size = page.dataoffsets[number], page.databytecounts[number]
         raw: bytes | None = None
         if at and size:
-            raw = bytes(data[at : at + size])
-            if len(raw) < size and page.compression == 1:
-                raise BadFile(f"damaged TIFF: {size:,} bytes at {at:,} lie beyond its end at {len(data):,}")
+            if at + size > nbytes and page.compression == 1:
+                raise BadFile(f"damaged TIFF: {size:,} bytes at {at:,} lie beyond its end at {nbytes:,}")
+            if size > memory:
+                raise BadFile(f"damaged TIFF: a strip or tile of {columns} x {rows} pixels has {size:,} bytes")
+            raw = read(at, size)
             _check_size(page.compression, raw, rows, columns)
         decoded, place, shape = page.decode(raw, number, jpegtables=tables, jpegheader=page.jpegheader)
         plane, _, top, left, _ = place
@@ -83,6 +94,15 @@ def decode_page(data: memoryview, offset: int, info: ImageInfo, out: NDArray[Any
             part[...] = page.nodata
         else:
             part[...] = decoded[0, : part.shape[0], : part.shape[1]]
+
+
+def page_axes(read: Read, nbytes: int) -> tuple[str, tuple[int, ...]]:
+    """Return the axes of the pages by the metadata of ImageJ, OME or tifffile, as letters of tifffile, and their lengths."""
+    with tifffile.TiffFile(_View(read, nbytes)) as file:  # type: ignore[arg-type]
+        if not (file.is_imagej or file.is_ome or file.is_shaped):
+            return "", ()
+        series = file.series[0]
+        return series.axes, series.shape
 
 
 def _check_size(compression: int, raw: bytes, rows: int, columns: int) -> None:
@@ -118,11 +138,11 @@ def _webp_size(raw: bytes) -> tuple[int, int]:
 
 
 class _View(io.RawIOBase):
-    """A file in memory, which is not copied. Reads are cut at its end before anything is allocated."""
+    """A file that a function reads. Reads are cut at its end before anything is allocated."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, read: Read, nbytes: int) -> None:
         super().__init__()
-        self._data, self._at = data, 0
+        self._read, self._nbytes, self._at = read, nbytes, 0
 
     def readable(self) -> bool:
         """Return True."""
@@ -134,7 +154,7 @@ class _View(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """Move to an offset."""
-        self._at = max(0, offset + (0, self._at, len(self._data))[whence])
+        self._at = max(0, offset + (0, self._at, self._nbytes)[whence])
         return self._at
 
     def tell(self) -> int:
@@ -143,8 +163,8 @@ class _View(io.RawIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return up to ``size`` bytes."""
-        stop = len(self._data) if size is None or size < 0 else self._at + size
-        part = bytes(self._data[self._at : stop])
+        rest = max(0, self._nbytes - self._at)
+        part = self._read(self._at, rest if size is None or size < 0 else min(size, rest))
         self._at += len(part)
         return part
 

@@ -11,8 +11,8 @@ from bitesize.decode.tiff import TiffFacts
 from bitesize.errors import BadFile, UnsupportedFile
 
 CODEC = "TIFF"
-# A segment is in memory as decompressed, unpacked, with its predictor undone, and in the byte order of the machine.
-_COPIES = 4
+# A segment is in memory as compressed, decompressed, unpacked, with its predictor undone, and in the byte order of the machine.
+_COPIES = 6
 _LIBRARY_NBYTES = 1 << 20
 # Photometric interpretation and number of bands of gray and RGB.
 _COLORS = ((0, 1), (1, 1), (2, 3), (6, 3))

@@ -27,7 +27,7 @@ from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import SplitRequired
-from bitesize.spec import Encoded, Field, Mode
+from bitesize.spec import Encoded, Field, Mode, Pages, check_pages
 from bitesize.storage import paths, remote
 from bitesize.storage.url import is_url
 
@@ -54,6 +54,7 @@ def open(  # noqa: A001 - reads as bs.open
     axes: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
     listing: str | os.PathLike[str] = "auto",
+    pages: Pages | None = None,
 ) -> Source:
     """Open data as a `Source` without loading it: files of one row each are only listed, not opened.
 
@@ -112,6 +113,11 @@ def open(  # noqa: A001 - reads as bs.open
         For folders at addresses. ``"auto"``: a list of more than 10,000 objects that is less than a day old is used again; others are made
         again. ``"new"``: the objects are listed. Otherwise, path or address of a file that replaces listing: an S3 inventory (its
         ``manifest.json``), or a CSV, Parquet or JSON Lines file with a column of names.
+    pages
+        What the pages of TIFF files are: ``"first"``: only the first page is read; ``"channels"``: channels of one image, (H, W, pages);
+        ``"depth"``: slices of a volume, (pages, H, W) or (pages, H, W, C); ``"rows"``: one row each, with the label of their file. Values
+        are unchanged, and all files must have the shape and the type of the first one. None: what the metadata of the first file say
+        (ImageJ, OME), else ``"first"``; `Source.choices` says so.
 
     Returns
     -------
@@ -135,8 +141,9 @@ def open(  # noqa: A001 - reads as bs.open
     >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
+    check_pages(pages)
     options = OpenOptions(
-        labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing, axes
+        labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing, axes, pages
     )
     return _opened_source(data, options) if isinstance(data, Source) else _open_data(data, options)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from bitesize.spec import Mode
+from bitesize.spec import Mode, Pages
 
 if TYPE_CHECKING:
     from bitesize.files.names import Names
@@ -37,6 +37,9 @@ class OpenOptions:
         Whether each file is one row, for kinds of files that may hold one row or many; None where the source is to find out.
     storage_options
         Settings of the storage of data at addresses, such as credentials; None for those of the environment.
+    pages
+        What the pages of a TIFF are: ``"first"`` (the others are left out), ``"channels"``, ``"depth"`` or ``"rows"``; None where its
+        metadata decide.
     listing
         Which list of the objects at an address is used: ``"auto"``, ``"new"``, or a file that replaces it.
     axes
@@ -61,6 +64,7 @@ class OpenOptions:
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)  # they may hold secrets
     listing: str | os.PathLike[str] = "auto"
     axes: str | None = None
+    pages: Pages | None = None
 
 
 class RowFiles(NamedTuple):

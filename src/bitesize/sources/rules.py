@@ -256,7 +256,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "folder", "series of DICOM files", "`.dcm` files, of which most folders have several slices of a series, or `pages=\"depth\"`",
         "a volume for each series, its files the slices; classes are the first folders if one has several series", "`pages=\"rows\"`, `labels=`",
-        dicom_series,
+        lambda path, options: dicom_series(path, options, open_folder),
     ),
     Rule(
         "folder", "a folder of files", "subfolders with files, or files alone",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.dicom_series import DicomSeries
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.file_labels import label_files
-from bitesize.sources.layouts.folders import files_of_one_row
+from bitesize.sources.layouts.folders import files_of_one_row, listed_folder
 from bitesize.sources.layouts.listing import REASONS, file_suffixes, no_fields, with_choices
 from bitesize.sources.registry import need
 from bitesize.sources.series_files import SUFFIXES, Series, series_in
@@ -31,17 +31,18 @@ _OTHER = frozenset((".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".py", ".ip
 _FEW = 5
 
 
-def dicom_series(path: str, options: OpenOptions) -> Source | None:
+def dicom_series(path: str, options: OpenOptions, open_folder: Callable[[str, OpenOptions], Source]) -> Source | None:
     """Open a folder of DICOM files as volumes, one for each series, if most of its series have several slices; without suffixes also as images."""
-    pages = getattr(options, "pages", None)
+    pages = options.pages
     kind = _first_kind(path)
-    if kind is None or pages == "first":
+    if kind is None or (kind == "suffix" and pages == "first"):
         return None
     need(DicomSeries)
     folder, suffixes = (paths.join(path, options.split) if options.split else path), SUFFIXES if kind == "suffix" else None
-    found = series_in(folder, suffixes, REASONS) if pages != "rows" else None
+    found = series_in(folder, suffixes, REASONS) if pages in (None, "depth") else None
     if found is None or not (pages == "depth" or found.are_volumes):
-        return None if kind == "suffix" else _images(folder, options)
+        images = replace(options, pages="first")  # of files with several frames
+        return listed_folder(path, images, open_folder) if kind == "suffix" else _images(folder, images)
     series, count = found.series, len(found.series.names)
     no_fields(options)
     labels, classes, said = _labels(series, options)
