@@ -110,6 +110,10 @@ class ArrayRenderer:
         # Rows that are only cast can be fetched in one step.
         self._one_step, self._located = self.narrow and not stages.needs_image and not self._measures, located
         self._fetch_names: dict[Place, str] = {place: f"fetch {stored} {rendered} {place}" for place in get_args(Place)}
+        if self._spread:
+            self._adjusted(
+                (0.0,) * sum(count for _, count in self._views)
+            )  # raises if a transform has numbers for other channels
         # Rows without transforms and casts are read directly into the slot.
         self.direct = not stages.image_transforms and not self._chw and rendered.dtype == stored.dtype
 

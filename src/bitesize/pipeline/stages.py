@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bitesize.errors import BadSetting
-from bitesize.spec import Encoded, Field, field_channels, has_alpha
+from bitesize.spec import Encoded, Field, field_channels, has_alpha, is_volume
 from bitesize.transforms.base import Padded, Step, Transform, as_color
 from bitesize.transforms.erase import Cutout
 from bitesize.transforms.map import Map
@@ -58,7 +58,7 @@ class TransformStages:
         stored
             The field as stored; None for 8-bit images.
         """
-        if channels != 4:
+        if channels != 4 or (stored is not None and is_volume(stored)):
             return channels not in (1, 3)
         counts = {len(fill) for v in self.image_transforms if isinstance(fill := getattr(v, "fill", None), tuple)}
         counts |= {view.count for view in self.image_transforms if isinstance(view, Normalize | Window)}

@@ -310,7 +310,7 @@ def _each(values: Sequence[float], channels: int) -> Color:
     if len(values) == channels:
         return tuple(values)
     if any(value != values[0] for value in values):
-        raise BadSetting(f"one number, or {channels} are needed for an image of {channels} channels, not {len(values)}")
+        raise BadSetting(f"one number, or {channels} are needed for rows of {channels} channels, not {len(values)}")
     return (values[0],) * channels
 
 
