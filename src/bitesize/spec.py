@@ -229,6 +229,12 @@ def field_channels(field: Field) -> int | None:
     return (field.shape[-1] if axes.endswith("C") else 1) if axes else None
 
 
+def has_alpha(stored: Field | Encoded) -> bool:
+    """Return whether the last of four channels is alpha, unless transforms say otherwise: of 8-bit images."""
+    channels = stored.channels if isinstance(stored, Encoded) else field_channels(stored)
+    return channels == 4 and stored.dtype == np.uint8 and not is_volume(stored)
+
+
 def channels_seem_first(shape: Sequence[int]) -> bool:
     """Return whether the first of three or four axes is short enough for channels, and the other axes are not."""
     return len(shape) in (3, 4) and shape[0] in (1, 3, 4) and min(shape[1:]) > 4

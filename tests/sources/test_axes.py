@@ -104,7 +104,7 @@ def test_encoded_images_have_axes_of_their_own(photos):
 
 
 def test_rows_whose_axes_are_unclear_are_told_of_the_setting():
-    with pytest.raises(BadSetting, match='pass axes="DHW" or axes="HWC" to bs.open'):
+    with pytest.raises(BadSetting, match=r'pass axes="DHW" or axes="HWC" to bs.open'):
         bs.Loader(bs.open(np.zeros((2, 9, 8, 8), np.uint8)), batch_size=1, memory="16 MiB", transforms=[bs.CenterCrop(4)])
-    with pytest.raises(BadSetting, match='volumes.*pass axes="DHWC" to bs.open'):
+    with pytest.raises(BadSetting, match=r'volumes.*pass axes="DHWC" to bs.open'):
         bs.Loader(bs.open(np.zeros((2, 9, 8, 8, 8), np.uint8)), batch_size=1, memory="16 MiB", transforms=[bs.CenterCrop(4)])

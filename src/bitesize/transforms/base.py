@@ -23,7 +23,7 @@ Sides = int | Size | tuple[int, int, int]  # all sides, or (height, width), or (
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 KINDS: Mapping[str, int] = {"bilinear": BILINEAR, "bicubic": BICUBIC, "nearest": NEAREST}
 # Modules of the built-in transforms, imported when a transform is read from JSON.
-_MODULES = ("color", "crop", "erase", "geometry", "map", "mix", "normalize")
+_MODULES = ("color", "crop", "erase", "geometry", "map", "mix", "normalize", "window")
 _BY_NAME: dict[str, type[Step]] = {}
 # Names of transforms in run folders of earlier versions.
 _RENAMED = {"Colour": "ColorMatrix"}

@@ -13,6 +13,7 @@ from bitesize.kernels.filters import NEAREST, PLAIN, crop_values, line_values, r
 from bitesize.spec import Field
 from bitesize.transforms.axes import EDGE, Axis, axes_of, whole_place
 from bitesize.transforms.canvas import Canvas
+from bitesize.transforms.clipping import clip, measured
 from bitesize.transforms.view import PLAIN as IDENTITY
 from bitesize.transforms.view import Color, View
 
@@ -41,6 +42,11 @@ class RenderPlan(NamedTuple):
 
 def plan_render(view: View, width: int, height: int, channels: int) -> RenderPlan:
     """Compute what `render` needs for a view on pixels of ``width`` x ``height``."""
+    plan = _plan(view, width, height, channels)
+    return plan if view.percentiles is None else plan._replace(scratch=max(plan.scratch, width * height))
+
+
+def _plan(view: View, width: int, height: int, channels: int) -> RenderPlan:
     out_w, out_h = int(view.width), int(view.height)
     if view.upright:
         axes = x, y, turned = axes_of(view, width, height)
@@ -90,6 +96,7 @@ def render(
     row
         The row of the batch, C-contiguous.
     """
+    view = measured(view, pixels, scratch)
     if plan.kernel == "crop":
         assert plan.axes is not None
         x, y, turned = plan.axes
@@ -123,6 +130,7 @@ def render(
                 pixels, x_axis, y_axis, view.kind, (plan.x, plan.y), mixes, colors, canvas.limits, canvas.code, scratch,
                 canvas.flat(row), layout
             )  # fmt: skip
+    clip(view, canvas.pixels(row), canvas.limits)
     _erase(view, canvas, row)
 
 
@@ -146,7 +154,7 @@ class RowPlans(NamedTuple):
 
 def plan_rows(views: list[View], width: int, height: int, channels: int, canvas: Canvas) -> RowPlans:
     """Plan `render_rows`, for views on pixels of ``width`` x ``height``."""
-    places = [whole_place(view, width, height, canvas) for view in views]
+    places = [whole_place(view, width, height, canvas) if view.percentiles is None else None for view in views]
     known = [place for place in places if place is not None]
     if len(known) == len(places):
         return RowPlans(views, known, [])
@@ -202,6 +210,8 @@ def _crop(
     )  # fmt: skip
     for i in range(len(images)):
         view = views[i if len(views) > 1 else 0]
+        if view.bounds is not None:
+            clip(view, canvas.pixels(rows[i]), canvas.limits)
         if view.erased:
             _erase(view, canvas, rows[i])
 
@@ -228,9 +238,9 @@ def _arranged(view: View, channels: int) -> tuple[bool, tuple[float, ...]]:
             return False, (m0, m4, m8, o0, o1, o2)
         return True, (0.0, 0.0, 0.0, o0, o1, o2, m0, m3, m6, m1, m4, m7, m2, m5, m8, 0.0, 0.0, 0.0, 0.0)
     if not mixes:
-        return False, (m0, m4, m8, view.alpha, o0, o1, o2, 0.0)
+        return False, (m0, m4, m8, view.alpha, o0, o1, o2, view.alpha_offset)
     by_channel = (m0, m3, m6, 0.0, m1, m4, m7, 0.0, m2, m5, m8, 0.0)
-    return True, (0.0, 0.0, 0.0, view.alpha, o0, o1, o2, 0.0, *by_channel, 0.0, 0.0, 0.0, 0.0)
+    return True, (0.0, 0.0, 0.0, view.alpha, o0, o1, o2, view.alpha_offset, *by_channel, 0.0, 0.0, 0.0, 0.0)
 
 
 def channel_numbers(view: View, channels: int) -> tuple[float, ...]:
@@ -333,5 +343,6 @@ def render_mask(
         (height, width), C-contiguous.
     """
     view.kind, view.erased, view.color, view.gains = NEAREST, (), IDENTITY, None
+    view.bounds = view.percentiles = None
     view.fill = (float(fill),) * 3
     render(numbers, view, RenderPlan("warp", 1, 1, mask_values(canvas.width)), scratch, canvas, row)

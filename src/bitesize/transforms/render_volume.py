@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from bitesize.kernels.filters import NEAREST, crop_values, line_values, resample_values, taps, volume_values
 from bitesize.transforms.axes import Axis, axes_of, axis_of
 from bitesize.transforms.canvas import Canvas
+from bitesize.transforms.clipping import clip, measured
 from bitesize.transforms.render import channel_numbers, fill_color, paint, place_of
 from bitesize.transforms.volume import VolumeView
 
@@ -70,6 +72,11 @@ class VolumePlan(NamedTuple):
 
 def plan_volume(view: VolumeView, shape: Shape) -> VolumePlan:
     """Compute what `render_volume` needs for a view of a volume of this shape."""
+    plan = _plan(view, shape)
+    return plan if view.percentiles is None else plan._replace(scratch=max(plan.scratch, math.prod(shape[:3])))
+
+
+def _plan(view: VolumeView, shape: Shape) -> VolumePlan:
     depth, height, width, channels = shape
     out_w, out_h = int(view.width), int(view.height)
     x, y, turned = axes_of(view, width, height)
@@ -117,12 +124,20 @@ def render_volume(
     row
         The row of the batch, C-contiguous.
     """
+    view = measured(view, voxels, scratch)
+    _surround(view, plan, canvas, row)
+    if plan.z.size and plan.y.size and plan.x.size:
+        _render_inside(voxels, view, plan, scratch, canvas, row)
+    clip(view, canvas.pixels(row), canvas.limits)
+
+
+def _render_inside(
+    voxels: NDArray[Any], view: VolumeView, plan: VolumePlan, scratch: NDArray[np.float32], canvas: VolumeCanvas, row: NDArray[Any]
+) -> None:  # fmt: skip
+    """Render the part of the output that lies in the volume."""
     from bitesize.kernels import volume as kernels  # loads the compiler: only callers that render wait for it
 
     z, x, y = plan.z, plan.x, plan.y
-    _surround(view, plan, canvas, row)
-    if not (z.size and y.size and x.size):
-        return
     first, apart = z.place(canvas.depth, canvas.slice)
     starts = first + apart * np.arange(z.size, dtype=np.int64)
     slices = z.begin + np.arange(z.size, dtype=np.int64)
@@ -179,7 +194,7 @@ def render_volume_mask(
 ) -> None:  # fmt: skip
     """Render the mask of a volume, (depth, height, width), without interpolation; ``view`` is changed. For all else, see `render_mask`."""
     view.kind, view.fill = NEAREST, (float(fill),)
-    view.gains, view.offsets = (1.0,), (0.0,)
+    view.gains, view.offsets, view.bounds, view.percentiles = (1.0,), (0.0,), None, None
     voxels = numbers[..., None]
     render_volume(voxels, view, plan_volume(view, voxels.shape), scratch, canvas, row)
 
