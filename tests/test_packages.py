@@ -156,7 +156,10 @@ def test_no_module_imports_an_optional_package_before_it_is_used():
         "platformdirs",
     }
     # Imported by functions that have made sure of the packages; decoders by `formats.decoder`.
-    on_use = {"storage/zarr_store.py", *(f"{codec.module.removeprefix('bitesize.').replace('.', '/')}.py" for codec in CODECS.values())}
+    on_use = {
+        "storage/zarr_store.py",
+        *(f"{codec.module.removeprefix('bitesize.').replace('.', '/')}.py" for codec in CODECS.values()),
+    }
     found = []
     for path in (TOP / "src" / "bitesize").rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

@@ -69,7 +69,9 @@ def test_every_file_has_a_line_in_order(trained, given, tmp_path):
     lines = lines_of(tmp_path / "p.csv")
     assert names(lines) == ["1.png", "2.png", "3.jpg", "4.JXL", "5.docx", "6.npy", "10.png"]
     assert [line["predicted"] for line in lines] == [CLASSES[1], CLASSES[0], "", "", "", CLASSES[1], CLASSES[0]]
-    for line, says in zip(lines[2:5], ("not an image", "JPEG XL is not supported", "neither an image nor a .npy"), strict=True):
+    for line, says in zip(
+        lines[2:5], ("not an image", "JPEG XL is not supported", "neither an image nor a .npy"), strict=True
+    ):
         assert says in line["error"]
         assert line[f"p_{CLASSES[0]}"] == ""
     assert all(not line["error"] for line in lines if line["predicted"])

@@ -73,7 +73,9 @@ def test_files_that_pydicom_ships_are_read_equal_to_it(path):
             decoded(path.read_bytes())
         return
     found = decoded(path.read_bytes())
-    assert found.dtype == values.dtype.newbyteorder("=") or (values.dtype == np.float64 and found.dtype in (np.float32, np.int16, np.uint16))
+    assert found.dtype == values.dtype.newbyteorder("=") or (
+        values.dtype == np.float64 and found.dtype in (np.float32, np.int16, np.uint16)
+    )
     assert np.array_equal(found, values.reshape(found.shape).astype(found.dtype))
     if found.dtype.kind != "f":
         assert np.array_equal(found, values.reshape(found.shape))

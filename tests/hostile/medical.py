@@ -75,7 +75,12 @@ def whole_dicoms() -> tuple[bytes, ...]:
     folder = Path(pydicom.__file__).parent / "data" / "test_files"
     small = [path.read_bytes() for path in sorted(folder.glob("*.dcm")) if path.stat().st_size < _SMALL_NBYTES]
     made = []
-    for kind, photometric in ((np.uint8, "MONOCHROME2"), (np.uint16, "MONOCHROME1"), (np.int16, "MONOCHROME2"), (np.uint8, "RGB")):
+    for kind, photometric in (
+        (np.uint8, "MONOCHROME2"),
+        (np.uint16, "MONOCHROME1"),
+        (np.int16, "MONOCHROME2"),
+        (np.uint8, "RGB"),
+    ):
         values = np.random.default_rng(0).integers(0, 100, (24, 20, 3) if photometric == "RGB" else (24, 20)).astype(kind)
         made.append(dicom(values, photometric))
     return (*made, *(data for data in small if data[128:132] == b"DICM"))

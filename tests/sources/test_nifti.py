@@ -125,7 +125,9 @@ def test_folders_lists_and_tables_have_labels_like_other_files(tmp_path):
     assert len(source) == 6
     named = bs.open(tmp_path / "scans", labels={f"s{i}": str(i % 3) for i in range(6)})
     assert [named[i]["y"] for i in range(6)] == [str(named[i]["x"][0, 0, 0] % 3) for i in range(6)]
-    (tmp_path / "labels.csv").write_text("path,label\n" + "".join(f"scans/b/s{i}.nii{'.gz' * (i % 3 == 0)},{i}\n" for i in (1, 3, 5)))
+    (tmp_path / "labels.csv").write_text(
+        "path,label\n" + "".join(f"scans/b/s{i}.nii{'.gz' * (i % 3 == 0)},{i}\n" for i in (1, 3, 5))
+    )
     assert len(bs.open(tmp_path / "labels.csv")) == 3
     assert len(bs.open(str(tmp_path / "scans" / "*" / "*.nii.gz"))) == 2
 

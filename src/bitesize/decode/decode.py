@@ -204,7 +204,9 @@ def _decode_other(data: memoryview, info: ImageInfo, mode: Mode, out: NDArray[An
 def _copy_unchanged(image: Any, data: memoryview, info: ImageInfo, out: NDArray[Any]) -> None:
     """Copy the values of an image that Pillow has decoded, with palettes as colors."""
     if info.kind == "AVIF" and info.bits > 8:
-        raise UnsupportedFile(f'an AVIF image of {info.bits} bits, of which Pillow decodes only 8: mode="RGB" or "L" accepts them')
+        raise UnsupportedFile(
+            f'an AVIF image of {info.bits} bits, of which Pillow decodes only 8: mode="RGB" or "L" accepts them'
+        )
     wanted = unchanged_mode(image)
     values: NDArray[Any] = np.asarray(image if image.mode == wanted else image.convert(wanted))
     if image.mode.startswith("I"):
