@@ -52,11 +52,14 @@ class Codec(NamedTuple):
         Import names of the packages.
     extra : str
         Extra of bitesize that installs them.
+    title : str
+        What it decodes, for lists of formats; empty for its name.
     """
 
     module: str
     packages: tuple[str, ...]
     extra: str
+    title: str = ""
 
 
 class Format(NamedTuple):
@@ -76,9 +79,13 @@ class Format(NamedTuple):
 
 # Codecs by the name that `ImageInfo.codec` has.
 CODECS: dict[str, Codec] = {
-    "TIFF": Codec("bitesize.decode.tiff_codec", ("tifffile", "imagecodecs"), "tiff"),
-    "PNG": Codec("bitesize.decode.png_codec", ("imagecodecs",), "tiff"),
-    "JPEG2000": Codec("bitesize.decode.jpeg2000_codec", ("imagecodecs",), "tiff"),
+    "TIFF": Codec(
+        "bitesize.decode.tiff_codec", ("tifffile", "imagecodecs"), "tiff", "TIFF of any type, bands and compression, pages"
+    ),
+    "PNG": Codec("bitesize.decode.png_codec", ("imagecodecs",), "tiff", "PNG of 16 bits with several channels"),
+    "JPEG2000": Codec(
+        "bitesize.decode.jpeg2000_codec", ("imagecodecs",), "tiff", "JPEG 2000 of 16 bits with several channels"
+    ),
     "PPM": Codec("bitesize.decode.pnm_codec", (), ""),
 }
 # Formats that no other module reads the header of, by `ImageInfo.kind`.
