@@ -53,11 +53,14 @@ class Codec(NamedTuple):
         Import names of the packages.
     extra : str
         Extra of bitesize that installs them.
+    title : str
+        What it decodes, for lists of formats; empty for its name.
     """
 
     module: str
     packages: tuple[str, ...]
     extra: str
+    title: str = ""
 
 
 class Format(NamedTuple):
@@ -77,11 +80,17 @@ class Format(NamedTuple):
 
 # Codecs by the name that `ImageInfo.codec` has.
 CODECS: dict[str, Codec] = {
-    "DICOM": Codec("bitesize.decode.dicom", ("pydicom",), "dicom"),
-    "HEIC": Codec("bitesize.decode.heif", ("pillow_heif",), "heic"),
-    "TIFF": Codec("bitesize.decode.tiff_codec", ("tifffile", "imagecodecs"), "tiff"),
-    "PNG": Codec("bitesize.decode.png_codec", ("imagecodecs",), "tiff"),
-    "JPEG2000": Codec("bitesize.decode.jpeg2000_codec", ("imagecodecs",), "tiff"),
+    "DICOM": Codec(
+        "bitesize.decode.dicom", ("pydicom",), "dicom", "DICOM, also of several sizes; files of a series are a volume"
+    ),
+    "HEIC": Codec("bitesize.decode.heif", ("pillow_heif",), "heic", "HEIC, also of 10 and 12 bits"),
+    "TIFF": Codec(
+        "bitesize.decode.tiff_codec", ("tifffile", "imagecodecs"), "tiff", "TIFF of any type, bands and compression, pages"
+    ),
+    "PNG": Codec("bitesize.decode.png_codec", ("imagecodecs",), "tiff", "PNG of 16 bits with several channels"),
+    "JPEG2000": Codec(
+        "bitesize.decode.jpeg2000_codec", ("imagecodecs",), "tiff", "JPEG 2000 of 16 bits with several channels"
+    ),
     "PPM": Codec("bitesize.decode.pnm_codec", (), ""),
 }
 # Formats that no other module reads the header of, by `ImageInfo.kind`.

@@ -39,7 +39,7 @@ class ImageFiles(FileSource):
         Counts of what the scan left out.
     """
 
-    title = "images: JPEG, PNG, WebP, BMP, TIFF, GIF, JPEG 2000, PNM, AVIF, HEIC, DICOM"
+    title = "images: JPEG, PNG, WebP, BMP, TIFF, GIF, JPEG 2000, PNM, AVIF"
     suffixes = SUFFIXES
 
     def __init__(

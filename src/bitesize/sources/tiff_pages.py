@@ -179,7 +179,7 @@ class TiffPages(FileSource):
     def of_pages(cls, files: RowFiles, pages: Pages, options: OpenOptions) -> Source:
         """Open the pages of TIFF files."""
         if options.mode not in ("auto", "unchanged"):
-            raise BadSetting(f"pages={pages!r} reads values as they are stored: leave out mode={options.mode!r}")
+            raise BadSetting(f"pages={pages!r} reads unchanged values: leave out mode={options.mode!r}")
         source = cls(files.names, files.labels, files.classes, pages=pages, left_out=files.left_out)
         if pages == "rows":
             source.choices = (Choice(f"rows: {len(source):,} pages of {len(files.names):,} TIFF files", "pages="),)
