@@ -13,6 +13,7 @@ import pytest
 
 import bitesize as bs
 from bitesize import packages
+from bitesize.decode.formats import CODECS
 from bitesize.packages import pip_install
 from bitesize.sources.registry import kinds, need
 from bitesize.training.backend import choose_backend
@@ -24,6 +25,11 @@ def extras() -> set[str]:
     """Return the packages of the project's extras, as PyPI has them."""
     groups = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     return {re.split(r"[<>=\[; ]", each)[0].lower() for group in groups.values() for each in group}
+
+
+def names_of_extras() -> set[str]:
+    """Return the names of the project's extras."""
+    return set(tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"])
 
 
 def named() -> set[str]:
@@ -56,14 +62,19 @@ def test_each_package_that_is_named_is_in_the_projects_extras(missing):
     assert modules >= {"keras", "jax", "torch", "tensorflow", "sklearn", "skops", "pyarrow", "h5py", "zarr", "yaml"}
     missing(modules)
     for module in modules:
-        assert pip_install(module).removeprefix("pip install ") in extras(), module
+        line = pip_install(module).removeprefix("pip install ")
+        assert line in extras() or line in {f'"bitesize[{extra}]"' for extra in names_of_extras()}, module
 
 
-def test_no_message_installs_what_is_not_on_pypi():
+def test_messages_install_extras_and_not_the_whole_program():
     for file in (TOP / "src").rglob("*.py"):
-        text = file.read_text(encoding="utf-8")
-        assert 'pip install "bitesize' not in text, file
-        assert "pip install bitesize" not in text, file
+        assert "pip install bitesize" not in file.read_text(encoding="utf-8"), file
+
+
+def test_formats_whose_packages_belong_together_are_installed_by_their_extra(missing):
+    missing({"nibabel", "pydicom"})
+    assert pip_install("nibabel") == 'pip install "bitesize[nifti]"'
+    assert pip_install("pydicom") == 'pip install "bitesize[dicom]"'
 
 
 def test_only_what_is_missing_is_named(missing):
@@ -115,7 +126,7 @@ def test_what_needs_keras_is_said(missing, tmp_path):
 @pytest.mark.parametrize("kind", [kind for kind in kinds() if kind.package], ids=lambda kind: kind.__name__)
 def test_each_kind_of_data_says_what_to_install(kind, missing):
     missing({kind.package})
-    with pytest.raises(bs.MissingPackage, match=rf"pip install {kind.package}$"):
+    with pytest.raises(bs.MissingPackage, match=rf"{re.escape(pip_install(kind.package))}$"):
         need(kind)
 
 
@@ -144,7 +155,11 @@ def test_no_module_imports_an_optional_package_before_it_is_used():
         "lazy_loader",
         "platformdirs",
     }
-    on_use = {"storage/zarr_store.py"}  # imported by functions that have made sure of the package
+    # Imported by functions that have made sure of the packages; decoders by `formats.decoder`.
+    on_use = {
+        "storage/zarr_store.py",
+        *(f"{codec.module.removeprefix('bitesize.').replace('.', '/')}.py" for codec in CODECS.values()),
+    }
     found = []
     for path in (TOP / "src" / "bitesize").rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

@@ -80,5 +80,7 @@ from .transforms.mix import CutMix as CutMix
 from .transforms.mix import MixUp as MixUp
 from .transforms.normalize import Normalize as Normalize
 from .transforms.normalize import Scale as Scale
+from .transforms.window import Percentiles as Percentiles
+from .transforms.window import Window as Window
 
 __version__: str

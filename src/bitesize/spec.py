@@ -5,14 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from bitesize.errors import BadSetting
 
-Mode = Literal["RGB", "L", "RGBA", "I;16"]
-CHANNELS: Mapping[str, int] = {"L": 1, "RGB": 3, "RGBA": 4, "I;16": 1}
+Mode = Literal["auto", "RGB", "L", "RGBA", "I;16", "unchanged"]
+
+Pages = Literal["first", "channels", "depth", "rows"]
+
+
+class Pixels(NamedTuple):
+    """Channels and dtype of decoded images."""
+
+    channels: int
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.channels} channel{'s' if self.channels > 1 else ''} of {self.dtype}"
+
+
+# What images of a mode are decoded to. "unchanged" is as in the files, "auto" is "RGB" or "unchanged": see `sources.image_modes`.
+PIXELS: Mapping[str, Pixels] = {
+    "L": Pixels(1, np.dtype(np.uint8)),
+    "RGB": Pixels(3, np.dtype(np.uint8)),
+    "RGBA": Pixels(4, np.dtype(np.uint8)),
+    "I;16": Pixels(1, np.dtype(np.uint16)),
+}
 # Axes of rows that are images or volumes: depth, height, width, channels.
 AXES = ("HW", "HWC", "DHW", "DHWC")
 # Rows with more channels than this are not treated as images, unless their axes are known.
@@ -33,7 +53,7 @@ class Field:
         Whether the field has a label for each pixel of the row's image. A mask moves with the image and is never interpolated.
     axes
         What the axes of a row are: ``"HW"``, ``"HWC"``, ``"DHW"`` or ``"DHWC"`` (depth, height, width, channels). Empty where the
-        shape decides, as in `image_channels`.
+        shape decides, as in `axes_of_rows`.
 
     Raises
     ------
@@ -77,10 +97,13 @@ class Encoded:
     kind
         ``"image"``, or ``"mask"`` for label images, which are never interpolated.
     mode
-        Channels of the decoded image: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"`` with 8 bits each, or ``"I;16"`` (16-bit gray with
-        unchanged values).
+        Values of the decoded image: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"`` with 8 bits each, ``"I;16"`` (16-bit gray with unchanged
+        values), ``"unchanged"`` (channels and dtype of the files), or ``"auto"`` (`bitesize.open` chooses ``"RGB"`` or ``"unchanged"``).
     orient
         Whether the image is rotated upright by its EXIF orientation.
+    pixels
+        Channels and dtype of all images, for ``mode="unchanged"``: those of the first one, which `bitesize.open` fills in. Other modes
+        have their own.
 
     Raises
     ------
@@ -98,31 +121,51 @@ class Encoded:
     kind: Literal["image", "mask"] = "image"
     mode: Mode = "RGB"
     orient: bool = True
+    pixels: Pixels | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in CHANNELS:
-            raise BadSetting(f'mode must be "RGB", "L", "RGBA" or "I;16", not {self.mode!r}')
+        check_mode(self.mode)
+        if self.mode in PIXELS:
+            object.__setattr__(self, "pixels", PIXELS[self.mode])
+        elif self.pixels is not None:
+            object.__setattr__(self, "pixels", Pixels(int(self.pixels[0]), np.dtype(self.pixels[1])))
 
     @property
     def channels(self) -> int:
         """Number of channels of the decoded image."""
-        return CHANNELS[self.mode]
+        return self._known.channels
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the decoded values."""
-        return mode_dtype(self.mode)
+        return self._known.dtype
+
+    @property
+    def _known(self) -> Pixels:
+        if self.pixels is None:
+            raise BadSetting(
+                f"mode={self.mode!r}: the channels of these images are not known yet: bs.open reads them from the first image"
+            )
+        return self.pixels
 
     def __str__(self) -> str:
-        return f"{self.kind} ({self.mode})"
+        what = f"{self.mode}, {self.pixels}" if self.mode == "unchanged" and self.pixels else self.mode
+        return f"{self.kind} ({what})"
 
 
 Spec = Mapping[str, Field | Encoded]
 
 
-def mode_dtype(mode: Mode) -> np.dtype[Any]:
-    """Return the dtype of the decoded values of a mode: uint16 for ``"I;16"``, otherwise uint8."""
-    return np.dtype(np.uint16 if mode == "I;16" else np.uint8)
+def check_mode(mode: object) -> None:
+    """Raise `BadSetting` if there is no such mode of images."""
+    if mode not in get_args(Mode):
+        raise BadSetting(f'mode must be "auto", "RGB", "L", "RGBA", "I;16" or "unchanged", not {mode!r}')
+
+
+def check_pages(pages: object) -> None:
+    """Raise `BadSetting` if there is no such meaning of the pages of a TIFF."""
+    if pages is not None and pages not in get_args(Pages):
+        raise BadSetting(f'pages must be "first", "channels", "depth" or "rows", not {pages!r}')
 
 
 def check_axes(axes: object, count: int | None = None) -> None:
@@ -155,26 +198,64 @@ def image_channels(shape: Sequence[int]) -> int | None:
     return None if channels > MOST_CHANNELS or channels == shape[1] or channels_seem_first(shape) else channels
 
 
-def channels_seem_first(shape: Sequence[int]) -> bool:
-    """Return whether the first of three axes is short enough for channels, and the last axis is not."""
-    return len(shape) == 3 and shape[0] in (1, 3, 4) and shape[1] > 4 and shape[2] > 4
+def axes_of_rows(field: Field) -> str:
+    """Return what the axes of a field's rows are: as the field says, or as its shape shows; empty for rows that are not images or volumes.
 
-
-def one_channel_reason(shape: Sequence[int]) -> str:
-    """Return why rows with three axes are treated as one channel, as a sentence; "" if their channels are known.
+    Rows with four axes are volumes with the channels last, under the same conditions as for `image_channels`.
 
     Examples
     --------
-    >>> one_channel_reason((3, 64, 64))
+    >>> [axes_of_rows(Field(shape, np.uint8)) for shape in ((28, 28), (20, 24, 10), (16, 20, 24, 2), (16, 20, 24), (100,))]
+    ['HW', 'HWC', 'DHWC', '', '']
+    >>> axes_of_rows(Field((16, 20, 24), np.uint8, axes="DHW"))
+    'DHW'
+    """
+    if field.axes:
+        return field.axes
+    if len(field.shape) == 4:
+        known = image_channels(field.shape[1:]) is not None or field.shape[3] == 2
+        return "DHWC" if known and not channels_seem_first(field.shape) else ""
+    return "" if image_channels(field.shape) is None else "HW" if len(field.shape) == 2 else "HWC"
+
+
+def is_volume(field: Field | Encoded) -> bool:
+    """Return whether rows have a depth."""
+    return isinstance(field, Field) and axes_of_rows(field).startswith("D")
+
+
+def field_channels(field: Field) -> int | None:
+    """Return the number of channels of rows that are images or volumes, or None if they are not, or may not be."""
+    axes = axes_of_rows(field)
+    return (field.shape[-1] if axes.endswith("C") else 1) if axes else None
+
+
+def has_alpha(stored: Field | Encoded) -> bool:
+    """Return whether the last of four channels is alpha, unless transforms say otherwise: of 8-bit images."""
+    channels = stored.channels if isinstance(stored, Encoded) else field_channels(stored)
+    return channels == 4 and stored.dtype == np.uint8 and not is_volume(stored)
+
+
+def channels_seem_first(shape: Sequence[int]) -> bool:
+    """Return whether the first of three or four axes is short enough for channels, and the other axes are not."""
+    return len(shape) in (3, 4) and shape[0] in (1, 3, 4) and min(shape[1:]) > 4
+
+
+def one_channel_reason(field: Field) -> str:
+    """Return why rows with three or four axes are treated as one channel, as a sentence; "" if their channels are known.
+
+    Examples
+    --------
+    >>> one_channel_reason(Field((3, 64, 64), np.uint8))
     'channels seem to come first in rows of (3, 64, 64), which count as one channel'
-    >>> one_channel_reason((64, 64, 3))
+    >>> one_channel_reason(Field((64, 64, 3), np.uint8))
     ''
     """
-    if len(shape) != 3 or shape[0] == 1 or image_channels(shape) is not None:
+    shape = field.shape
+    if len(shape) not in (3, 4) or shape[0] == 1 or axes_of_rows(field):
         return ""
     why = "channels seem to come first" if channels_seem_first(shape) else "it is not clear which axis is the channels"
-    return f"{why} in rows of {tuple(shape)}, which count as one channel"
+    return f"{why} in rows of {shape}, which count as one channel"
 
 
 # How rows of `one_channel_reason` get a mean and deviation for each channel.
-CHANNELS_LAST = "np.moveaxis(x, 1, -1) before saving puts channels last"
+CHANNELS_LAST = "axes=, or np.moveaxis(x, 1, -1) before saving, which puts channels last"

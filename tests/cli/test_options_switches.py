@@ -31,7 +31,7 @@ def photographs(tmp_path_factory):
         path = top / "data" / "ab"[i % 2] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(100 * (i % 2), 100 * (i % 2) + 100, (20, 20, 3), np.uint8)).save(path)
-    (top / "data" / "a" / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    (top / "data" / "a" / "phone.JXL").write_bytes(b"\xff\x0a" + bytes(99))
     return top / "data"
 
 
@@ -67,7 +67,7 @@ def test_what_is_left_out_is_said_by_every_command(photographs, tmp_path):
         assert "left out  1 " in done.stdout, done.stdout
     done = run("predict", out, photographs, "--out", tmp_path / "p.csv")
     assert "1 row has no prediction; the column error has the reason" in done.stdout
-    assert "phone.HEIC: HEIC is not supported" in done.stdout
+    assert "phone.JXL: JPEG XL is not supported" in done.stdout
 
 
 def test_fields_are_read_as_people_write_them():

@@ -48,7 +48,7 @@ def given(trained, tmp_path):
     for i in (1, 2, 10):
         picture(i).save(folder / f"{i}.png")
     (folder / "3.jpg").write_text("no image")
-    (folder / "4.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    (folder / "4.JXL").write_bytes(b"\xff\x0a" + bytes(99))
     (folder / "5.docx").write_bytes(b"PK")
     np.save(folder / "6.npy", np.asarray(picture(3), np.float64))
     (folder / "Thumbs.db").write_bytes(b"")
@@ -67,27 +67,29 @@ def names(lines):
 def test_every_file_has_a_line_in_order(trained, given, tmp_path):
     done = run("predict", trained[0], given, "--out", tmp_path / "p.csv")
     lines = lines_of(tmp_path / "p.csv")
-    assert names(lines) == ["1.png", "2.png", "3.jpg", "4.HEIC", "5.docx", "6.npy", "10.png"]
+    assert names(lines) == ["1.png", "2.png", "3.jpg", "4.JXL", "5.docx", "6.npy", "10.png"]
     assert [line["predicted"] for line in lines] == [CLASSES[1], CLASSES[0], "", "", "", CLASSES[1], CLASSES[0]]
-    for line, says in zip(lines[2:5], ("not an image", "HEIC is not supported", "neither an image nor a .npy"), strict=True):
+    for line, says in zip(
+        lines[2:5], ("not an image", "JPEG XL is not supported", "neither an image nor a .npy"), strict=True
+    ):
         assert says in line["error"]
         assert line[f"p_{CLASSES[0]}"] == ""
     assert all(not line["error"] for line in lines if line["predicted"])
     assert "4 predictions in" in done.stdout
     assert "3 rows have no prediction; the column error has the reason" in done.stdout
     assert f"{CLASSES[0]} 2, {CLASSES[1]} 2" in done.stdout
-    assert "4.HEIC: HEIC is not supported" in done.stdout
+    assert "4.JXL: JPEG XL is not supported" in done.stdout
     assert "left out  1 hidden or system file" in done.stdout
     assert "images are resized to 16 x 16" in done.stdout
 
 
 def test_several_files_folders_and_globs_are_taken_in_the_order_given(trained, given, tmp_path):
     photos = trained[1] / CLASSES[0]
-    arguments = [given / "10.png", given / "4.HEIC", photos, given / "?.png", given / "6.npy"]
+    arguments = [given / "10.png", given / "4.JXL", photos, given / "?.png", given / "6.npy"]
     run("predict", trained[0], *arguments, "--out", tmp_path / "p.csv")
     lines = lines_of(tmp_path / "p.csv")
     inner = [f"{i:02}.png" for i in range(0, 40, 2)]
-    assert names(lines) == ["10.png", "4.HEIC", *inner, "1.png", "2.png", "6.npy"]
+    assert names(lines) == ["10.png", "4.JXL", *inner, "1.png", "2.png", "6.npy"]
     assert [line["predicted"] for line in lines[2:22]].count(CLASSES[0]) >= 18
     found = bs.load(trained[0]).predict([str(each) for each in arguments])
     assert [label or "" for label in found.labels] == [line["predicted"] for line in lines]
@@ -112,7 +114,7 @@ def test_predictions_of_last_time_beside_the_files_change_nothing(trained, given
     picture(5).save(given / "11.png")
     run("predict", trained[0], ".", "--overwrite")
     lines = lines_of(given / "predictions.csv")
-    assert names(lines) == ["1.png", "2.png", "3.jpg", "4.HEIC", "5.docx", "6.npy", "10.png", "11.png", "predictions.csv"]
+    assert names(lines) == ["1.png", "2.png", "3.jpg", "4.JXL", "5.docx", "6.npy", "10.png", "11.png", "predictions.csv"]
     assert lines[7]["predicted"] == CLASSES[1]
 
 
@@ -143,9 +145,9 @@ def test_missing_files_are_named_before_any_work_and_nothing_is_written(trained,
 
 
 def test_where_nothing_could_be_predicted_the_lines_say_why_and_it_is_an_error(trained, given, tmp_path):
-    assert "HEIC" in refused("predict", trained[0], given / "4.HEIC", given / "3.jpg", "--out", tmp_path / "p.csv")
+    assert "HEIC" in refused("predict", trained[0], given / "4.JXL", given / "3.jpg", "--out", tmp_path / "p.csv")
     lines = lines_of(tmp_path / "p.csv")
-    assert names(lines) == ["4.HEIC", "3.jpg"]
+    assert names(lines) == ["4.JXL", "3.jpg"]
     assert "HEIC" in lines[0]["error"]
 
 

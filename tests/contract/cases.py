@@ -24,6 +24,7 @@ Kind = Literal[
     "jpeg",
     "npy",
     "large npy",
+    "volumes",
     "small rows",
     "mixed, baseline",
     "mixed, progressive",
@@ -72,6 +73,8 @@ class Case:
     @property
     def decoded_mib(self) -> float:
         """The data as float32, in MiB."""
+        if self.kind == "volumes":
+            return self.rows * 64 * 96 * 96 * 4 / 2**20
         side = (
             32
             if self.kind == "small rows"
@@ -100,6 +103,7 @@ CASES = [
     Case("large npy", 4000, 9),
     Case("large npy", 4000, 9, batch_size=1, threads=8),
     Case("large npy", 4000, 9, batch_size=32, threads=1),
+    Case("volumes", 400, 24, batch_size=4, size=64, quick=True),
     Case("mixed, baseline", 9000, 64),
     Case("mixed, baseline", 9000, 64, threads=8),
     Case("mixed, progressive", 25_000, 700, batch_size=64, size=224),

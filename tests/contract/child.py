@@ -26,6 +26,8 @@ def loader(case: Case, folder: Path, rows: int, memory: Any, **options: Any) -> 
     """Make the loader of a case."""
     images = case.kind.startswith(("jpeg", "mixed", "tar", "remote jpeg"))
     transforms = [bs.RandomResizedCrop(case.size), bs.Flip(), bs.Scale(1 / 255)] if images else [bs.Scale(0.5)]
+    if case.kind == "volumes":
+        transforms = [bs.RandomCrop((48, 80, 80)), bs.Resize(case.size), bs.Flip(depth=0.5), bs.Percentiles()]
     data = source(case.kind, folder, rows)
     if case.how in OUTPUTS:
         options["last"] = "pad"

@@ -44,6 +44,15 @@ def npys(folder: Path) -> list[Path]:
     return paths
 
 
+def volumes(folder: Path) -> list[Path]:
+    """Ten arrays of (64, 96, 96) int16."""
+    paths = [folder / f"volume{i}.npy" for i in range(10)]
+    for i, path in enumerate(paths):
+        if not path.exists():
+            np.save(path, np.random.default_rng(i).integers(-1000, 3000, (64, 96, 96), np.int16))
+    return paths
+
+
 def one_large_npy(folder: Path) -> Path:
     """4,000 rows of (64, 64, 3) uint8 in one file: 47 MiB, 188 MiB as float32."""
     path = folder / "all.npy"
@@ -149,6 +158,9 @@ def source(kind: str, folder: Path, rows: int) -> bs.Source:
         return bs.open(one_npy_of_small_rows(folder), np.arange(16_000) % 2)
     if kind == "large npy":
         return bs.open(one_large_npy(folder), np.arange(4000) % 2)
+    if kind == "volumes":
+        files = volumes(folder)
+        return bs.open([files[i % len(files)] for i in range(rows)], np.arange(rows) % 2, axes="DHW")
     if kind in ("npz", "hdf5", "zarr", "parquet"):
         data = chunked(kind, folder)
         return data if rows == len(data) else data.subset(range(rows))

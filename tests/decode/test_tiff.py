@@ -60,26 +60,40 @@ def stack(path, count=4, **options):
 
 
 @pytest.mark.parametrize("bands", [5, 8])
-def test_more_bands_than_4_are_named(tmp_path, bands):
-    (tmp_path / "bands.tif").write_bytes(tiff_of(np.zeros((8, 8, bands), np.uint8)))
-    with pytest.raises(UnsupportedFile, match=rf"bands\.tif.*a TIFF of {bands} bands: save it as \.npy"):
-        _load(bs.open(tmp_path / "bands.tif"))
+def test_more_bands_than_4_are_kept_unless_a_mode_is_asked_for(tmp_path, bands):
+    values = np.arange(8 * 8 * bands, dtype=np.uint8).reshape(8, 8, bands)
+    (tmp_path / "bands.tif").write_bytes(tiff_of(values))
+    source = bs.open(tmp_path / "bands.tif")
+    assert (_load(source) == values).all()
+    assert str(source.choices[0]) == f'images are unchanged: {bands} channels of uint8 (mode="RGB" changes this)'
+    with pytest.raises(
+        UnsupportedFile, match=rf'bands\.tif.*mode="RGB" is not for images of {bands} channels.*mode="unchanged" keeps'
+    ):
+        _load(bs.open(tmp_path / "bands.tif", mode="RGB"))
 
 
 @pytest.mark.parametrize(
     ("values", "kind", "text"),
     [
-        (np.zeros((8, 8, 1), np.float64), 3, "1 band of 64 bits .floating-point numbers"),
-        (np.zeros((8, 8, 3), np.float32), 3, "3 bands of 32 bits .floating-point numbers"),
-        (np.zeros((8, 8, 2), np.uint16), 1, "2 bands of 16 bits .whole numbers"),
+        (np.zeros((8, 8, 1), np.float64), 3, "floating-point pixels"),
+        (np.zeros((8, 8, 3), np.float32), 3, "floating-point pixels"),
         (np.full((8, 8, 1), -5, np.int16), 2, "16-bit values from -5 to -5"),
         (np.full((8, 8, 1), 70_000, np.int32), 2, "32-bit values from 70000"),
         (np.zeros((8, 8, 1), np.float32), 3, "floating-point pixels"),
     ],
 )
-def test_values_that_cannot_be_brought_to_8_bits_are_named(tmp_path, values, kind, text):
+def test_values_that_cannot_be_brought_to_8_bits_are_kept_unless_a_mode_is_asked_for(tmp_path, values, kind, text):
     (tmp_path / "x.tif").write_bytes(tiff_of(values, sample_format=kind))
-    with pytest.raises(UnsupportedFile, match=f"{text}.*save it as .npy"):
+    kept = _load(bs.open(tmp_path / "x.tif"))
+    assert kept.dtype == values.dtype
+    assert (kept == values).all()
+    with pytest.raises(UnsupportedFile, match=f'{text}.*mode="unchanged" keeps them'):
+        _load(bs.open(tmp_path / "x.tif", mode="RGB"))
+
+
+def test_complex_numbers_are_named(tmp_path):
+    (tmp_path / "x.tif").write_bytes(tiff_of(np.zeros((8, 8, 1), np.complex64), sample_format=6))
+    with pytest.raises(UnsupportedFile, match=r"1 band of 64 bits .complex numbers. is not supported"):
         _load(bs.open(tmp_path / "x.tif"))
 
 

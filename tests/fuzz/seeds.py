@@ -12,9 +12,10 @@ import numpy as np
 from bitesize.decode.raw import raw_header
 from bitesize.files.tar_index import SUFFIX, tar_index
 from bitesize.training.snapshot import write_snapshot
-from tests.fuzz.targets import _CHUNK, _CHUNK_CODECS, _TAR, store_seed
+from tests.fuzz.targets import _CHUNK, _CHUNK_CODECS, _TAR, store_seed, survives
 from tests.hostile.arrays import hostile_npy, hostile_npz
-from tests.hostile.images import whole_images
+from tests.hostile.images import whole_images, whole_tiffs
+from tests.hostile.medical import whole_dicoms, whole_nifti
 
 
 def seeds(target: str) -> list[bytes]:
@@ -30,8 +31,14 @@ def seeds(target: str) -> list[bytes]:
         ]
     if target == "image":
         return [*whole_images(), raw_header((2, 3, 3), np.dtype(np.uint8)) + bytes(18)]
+    if target == "tiff":
+        return list(whole_tiffs())
     if target == "tar":
         return [_TAR]
+    if target == "nifti":
+        return [whole_nifti(*each) for each in ((), (True,), (False, True), (False, False, True))]
+    if target == "dicom":
+        return [data for data in whole_dicoms() if survives("dicom", data)]
     if target in ("manifest", "shard_json"):
         return [store_seed({"manifest": "manifest.json", "shard_json": "00000/shard.json"}[target])]
     if target == "chunk":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,11 @@ import numpy as np
 
 from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
 from bitesize.decode.header import read_info
-from bitesize.errors import BitesizeError
+from bitesize.decode.tiff import of_bytes, tiff_facts
+from bitesize.decode.tiff_codec import decode_page
+from bitesize.decode.tiff_header import tiff_info
+from bitesize.errors import BadFile, BitesizeError
+from bitesize.files.nifti import read_nifti, read_nifti_header
 from bitesize.files.npy import read_header, read_payload
 from bitesize.files.parquet import pages, row_groups
 from bitesize.files.pread import open_file
@@ -80,10 +85,33 @@ def image(data: bytes) -> None:
     """An image: its header tells the size of what is decoded."""
     view = memoryview(data)
     info = read_info(view)
-    for mode in ("RGB", "L"):
+    for mode in ("RGB", "L", "unchanged"):
         if decode_nbytes(info, mode, 8, len(data)) <= _MOST:
             pixels = decode(view, info, mode, 8, np.empty(pixels_nbytes(info, mode, 8), np.uint8))
             assert pixels.shape[:2] == (info.height, info.width)
+
+
+def tiff(data: bytes) -> None:
+    """A TIFF for tifffile: its pages take no more memory than was charged for them."""
+    read, nbytes = of_bytes(memoryview(data)), len(data)
+    facts = tiff_facts(read)
+    if facts is None:
+        raise BadFile("no TIFF")
+    info = tiff_info(facts, nbytes, only=True)
+    if decode_nbytes(info, "unchanged", 8, nbytes) > _MOST:
+        return
+    out = np.zeros((info.height, info.width, info.channels), info.dtype)
+    tracemalloc.start()
+    try:
+        decode_page(read, nbytes, facts.offsets[0], out, info.overhead)
+    except (BitesizeError, MemoryError):
+        raise
+    except Exception as error:  # as `decode` does
+        raise BadFile(f"damaged TIFF: {error}") from error
+    finally:
+        reached = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert reached <= info.overhead + (1 << 20)
 
 
 def tar(data: bytes) -> None:
@@ -203,10 +231,45 @@ def shard_json(data: bytes) -> None:
             assert (info.shapes(name) > 0).all()
 
 
+def nifti(data: bytes) -> None:
+    """A NIfTI file: what is read is what nibabel reads."""
+    import nibabel
+
+    path = os.fsencode(_file("a.nii", data))
+    fd = open_file(path)
+    try:
+        header = read_nifti_header(fd, path)
+        if header.nbytes > _MOST:
+            return
+        out = np.empty(header.row_shape, header.row_dtype)
+        read_nifti(fd, header, out, path)
+    finally:
+        os.close(fd)
+    if data[:2] == b"\x1f\x8b" or len(header.shape) < 3 or header.components:
+        return
+    if int.from_bytes(data[:4], "little") == 348:
+        known = nibabel.as_closest_canonical(nibabel.Nifti1Image.from_bytes(data))
+        expected = known.get_fdata(dtype=np.float32) if header.scale else np.asanyarray(known.dataobj)
+        expected = expected.transpose(2, 1, 0, *range(3, expected.ndim)).reshape(out.shape)
+        assert np.array_equal(expected, out, equal_nan=True)
+
+
+def dicom(data: bytes) -> None:
+    """A DICOM file: its header tells the size of what is decoded."""
+    view = memoryview(data)
+    if data[128:132] != b"DICM":
+        raise BadFile("another format, which the target image is for")
+    info = read_info(view)
+    if decode_nbytes(info, "unchanged", 8, len(data)) <= _MOST:
+        pixels = decode(view, info, "unchanged", 8, np.empty(pixels_nbytes(info, "unchanged", 8), np.uint8))
+        assert pixels.shape == (info.height, info.width, info.channels)
+        assert pixels.dtype == info.dtype
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    "npy": npy, "npz": npz, "image": image, "tar": tar, "tar_index": tar_index_file, "snapshot": snapshot,
+    "npy": npy, "npz": npz, "image": image, "tiff": tiff, "tar": tar, "tar_index": tar_index_file, "snapshot": snapshot,
     "parquet_pages": parquet_pages, "parquet_metadata": parquet_metadata, "chunk": chunk,
-    "manifest": manifest, "shard_json": shard_json,
+    "manifest": manifest, "shard_json": shard_json, "nifti": nifti, "dicom": dicom,
 }  # fmt: skip
 
 

@@ -23,8 +23,10 @@ def test_each_target_reads_good_files(target):
     assert survives(target, b"") == (target in ("tar_index", "parquet_pages"))  # made anew; no pages
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of pydicom, about odd metadata
 @pytest.mark.parametrize(
-    "target", ["npy", "npz", "image", "snapshot", "chunk", "parquet_metadata", "manifest", "shard_json"]
+    "target",
+    ["npy", "npz", "image", "tiff", "snapshot", "chunk", "parquet_metadata", "manifest", "shard_json", "nifti", "dicom"],
 )
 def test_a_file_that_is_cut_off_anywhere_is_refused(target):
     good = seeds(target)[0]

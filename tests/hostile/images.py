@@ -90,3 +90,66 @@ def _enormous(random: np.random.Generator) -> bytes:
             body = b"zTXtk\0\0" + zlib.compress(bytes(int(random.integers(1, 32)) << 20))
             chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
             return data[:33] + chunk * int(random.integers(1, 40)) + data[33:]
+
+
+@cache
+def whole_tiffs() -> tuple[bytes, ...]:
+    """Write a small image of five bands of 16 bits in the ways that tifffile decodes."""
+    import tifffile
+
+    y, x = np.mgrid[0:40, 0:56]
+    values = np.stack([x * 1000 + y * 13 * band for band in range(1, 6)], -1).astype(np.uint16)
+    planes = np.ascontiguousarray(np.moveaxis(values, 2, 0))
+    made = [
+        (values, {}, {}),
+        (values, {"rowsperstrip": 7, "compression": "zlib"}, {}),
+        (values, {"tile": (16, 32), "compression": "lzw", "predictor": True}, {}),
+        (values, {"tile": (16, 16), "compression": "zstd"}, {"bigtiff": True}),
+        (planes, {"planarconfig": "separate", "compression": "packbits"}, {"byteorder": ">"}),
+        (values, {"compression": "lzma"}, {}),
+        (values, {"tile": (32, 32), "compression": "png"}, {}),
+        (values, {"tile": (32, 32), "compression": "jpeg2000"}, {}),
+    ]
+    out = []
+    for shown, options, container in made:
+        options.setdefault("planarconfig", "contig")
+        stream = io.BytesIO()
+        with tifffile.TiffWriter(stream, **container) as writer:
+            try:
+                writer.write(shown, photometric="minisblack", **options)
+            except ValueError:  # five bands are too many for a format within tiles
+                for band in planes[:3]:
+                    writer.write(band, photometric="minisblack", **options | {"planarconfig": None})
+        out.append(stream.getvalue())
+    return tuple(out)
+
+
+def hostile_tiff(random: np.random.Generator) -> bytes:
+    """Make one: damaged, with values of its tags that are extreme, or cut."""
+    seeds = whole_tiffs()
+    first = seeds[random.integers(len(seeds))]
+    match random.integers(6):
+        case 0:
+            return first[: int(random.integers(len(first)))]
+        case 1 | 2 | 3:
+            return _with_extreme_tags(first, random)
+        case _:
+            return damaged(first, random)
+
+
+def _with_extreme_tags(data: bytes, random: np.random.Generator) -> bytes:
+    """Set counts, values or offsets of some tags of the first directory to extreme numbers."""
+    out = bytearray(data)
+    order, large = ("<" if data[:2] == b"II" else ">"), data[2:4] in (b"+\0", b"\0+")
+    at = struct.unpack_from(order + ("Q" if large else "I"), data, 8 if large else 4)[0]
+    head, entry, number = (8, 20, "Q") if large else (2, 12, "I")
+    count = struct.unpack_from(order + ("Q" if large else "H"), data, at)[0]
+    for _ in range(int(random.integers(1, 4))):
+        place = (
+            at + head + entry * int(random.integers(count)) + (4 if random.integers(3) == 0 else 4 + struct.calcsize(number))
+        )
+        value = int(
+            random.choice([0, 1, 2, 7, 255, 4096, 2**16 - 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1, len(data), len(data) - 8])
+        )
+        struct.pack_into(order + number, out, place, value)
+    return bytes(out)

@@ -22,13 +22,13 @@ def _check(kind, count, seed, folder):
     assert not told["ran"]
 
 
-@pytest.mark.parametrize("kind", ["npy", "npz", "images"])
+@pytest.mark.parametrize("kind", ["npy", "npz", "images", "tiff", "nifti", "dicom"])
 def test_hostile_files_are_rows_or_bad_rows_within_the_budget(kind, tmp_path):
     _check(kind, 300, 1, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("kind", ["npy", "npz", "images"])
+@pytest.mark.parametrize("kind", ["npy", "npz", "images", "tiff", "nifti", "dicom"])
 def test_ten_thousand_hostile_files_are_rows_or_bad_rows_within_the_budget(kind, tmp_path):
     _check(kind, 10_000, 0, tmp_path)

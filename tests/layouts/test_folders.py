@@ -193,8 +193,8 @@ def test_arrays_by_name_are_inputs_and_labels(tmp_path):
 def test_formats_that_cannot_be_read_are_named_with_a_way(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
-    with pytest.raises(bs.NotFound, match=r"2 HEIC \(\.heic\): convert it to JPEG"):
+        (tmp_path / name / "1.JXL").write_bytes(b"\xff\x0a" + bytes(99))
+    with pytest.raises(bs.NotFound, match=r"2 JPEG XL \(\.jxl\): convert it to PNG"):
         bs.open(tmp_path)
     with pytest.raises(bs.BadSetting, match=r"archives .*extract them"):
         (tmp_path / "a.zip").write_bytes(b"PK")

@@ -1,4 +1,4 @@
-"""Images of 16 bits: kept by the mode "I;16", and reduced by the others with a word."""
+"""Images of 16 bits: kept by the modes "unchanged" and "I;16", and reduced by the others with a word."""
 
 import io
 import logging
@@ -78,7 +78,7 @@ def test_a_jpeg_is_refused_in_this_mode(tmp_path):
 
 
 def test_an_unknown_mode_is_refused_with_those_there_are(tmp_path):
-    with pytest.raises(BadSetting, match='"RGB", "L", "RGBA" or "I;16", not \'F\''):
+    with pytest.raises(BadSetting, match='"RGBA", "I;16" or "unchanged", not \'F\''):
         bs.open(_save(tmp_path / "x.png"), mode="F")
 
 
@@ -86,8 +86,8 @@ class TestReduced:
     @pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".tiff"])
     def test_opening_says_so_with_the_setting(self, tmp_path, suffix):
         Image.fromarray(FULL).save(tmp_path / f"x{suffix}")
-        choice = bs.open(tmp_path / f"x{suffix}").choices[0]
-        assert str(choice) == '16-bit gray images are reduced to 8 bits (mode="I;16" changes this)'
+        choice = bs.open(tmp_path / f"x{suffix}", mode="L").choices[0]
+        assert str(choice) == '16-bit gray images are reduced to 8 bits (mode="unchanged" changes this)'
 
     def test_colors_of_16_bits_are_said_too(self, tmp_path):
         import struct
@@ -99,7 +99,7 @@ class TestReduced:
         lines = b"".join(b"\0" + bytes(6 * 4) for _ in range(4))
         png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0))
         (tmp_path / "x.png").write_bytes(png + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
-        source = bs.open(tmp_path / "x.png")
+        source = bs.open(tmp_path / "x.png", mode="RGB")
         assert "16-bit colors are reduced to 8 bits" in source.choices[0].chosen
         assert _load(source).shape == (1, 4, 4, 3)
 
@@ -119,13 +119,13 @@ class TestReduced:
     def test_decoding_says_it_once_a_source(self, tmp_path, caplog, way):
         for i in range(4):
             _save(tmp_path / f"{i}.png")
-        source = bs.open(tmp_path)
+        source = bs.open(tmp_path, mode="RGB")
         with caplog.at_level(logging.WARNING, "bitesize"):
             for _ in range(2):
                 _ = _load(source) if way == "loader" else bs.statistics(source, "32 MiB")
         said = [record.getMessage() for record in caplog.records if "16-bit" in record.getMessage()]
         assert len(said) == 1
-        assert 'mode="I;16" keeps their values' in said[0]
+        assert 'mode="unchanged" keeps their values' in said[0]
         assert ".png" in said[0]
 
 
@@ -135,13 +135,14 @@ class TestCheck:
         found = bs.check(bs.open(_save(tmp_path / "x.png", TWELVE_BITS), mode=mode), memory="32 MiB")
         assert not found.well
         assert "8 bits leave 17 levels:" in found.suspicious[0].reason
-        assert 'mode="I;16"' in found.suspicious[0].reason
+        assert 'mode="unchanged"' in found.suspicious[0].reason
 
     def test_a_set_of_12_bits_is_said_once_where_values_are_kept(self, tmp_path):
         for i in range(3):
             _save(tmp_path / f"{i}.png", np.roll(TWELVE_BITS, 100 * i) // (i + 1))
         found = bs.check(bs.open(tmp_path, mode="I;16"), memory="32 MiB")
         assert [place.row for place in found.suspicious] == [0]
+        assert "values are within 0 to 4,095 of 65,535" in found.suspicious[0].reason
         assert "bs.Scale(1 / 4095)" in found.suspicious[0].reason
 
     @pytest.mark.parametrize("mode", ["L", "I;16"])
@@ -172,38 +173,41 @@ def _color_png(path):
 
 
 def test_check_advises_of_colors_what_keeps_them(tmp_path):
-    reason = bs.check(bs.open(_color_png(tmp_path / "x.png")), memory="32 MiB").suspicious[0].reason
-    assert "save the arrays as .npy" in reason
+    reason = bs.check(bs.open(_color_png(tmp_path / "x.png"), mode="RGB"), memory="32 MiB").suspicious[0].reason
+    assert 'open it with mode="unchanged"' in reason
     assert "I;16" not in reason
 
 
 class TestOtherGray:
     def test_32_bits_are_said_and_kept(self, tmp_path, caplog):
         Image.fromarray(TWELVE_BITS.astype(np.int32) * 16).save(tmp_path / "x.tif")
-        source = bs.open(tmp_path / "x.tif")
+        source = bs.open(tmp_path / "x.tif", mode="L")
         assert source.choices[0].chosen == "32-bit gray images are reduced to 8 bits, where 65535 is full brightness"
-        assert source.choices[0].setting == 'mode="I;16"'
+        assert source.choices[0].setting == 'mode="unchanged"'
         with caplog.at_level(logging.WARNING, "bitesize"):
             assert (_load(source)[0, ..., 0] == (FULL.astype(int) + 128) // 257).all()
-        assert 'mode="I;16" keeps their values' in caplog.text
+        assert 'mode="unchanged" keeps their values' in caplog.text
         assert (_load(bs.open(tmp_path / "x.tif", mode="I;16"))[0, ..., 0] == FULL).all()
 
     @pytest.mark.parametrize("mode", ["RGB", "L", "I;16"])
-    def test_values_above_16_bits_need_npy_in_each_mode(self, tmp_path, mode):
+    def test_values_above_16_bits_are_for_the_unchanged_mode(self, tmp_path, mode):
         Image.fromarray(TWELVE_BITS.astype(np.int32) * 100).save(tmp_path / "x.tif")
         with pytest.raises(
-            UnsupportedFile, match=r"values from 0 to 409500; only 0 to 65535 is supported: save it as \.npy"
+            UnsupportedFile,
+            match=r'values from 0 to 409500; this mode supports only 0 to 65535: mode="unchanged" keeps them',
         ):
             _load(bs.open(tmp_path / "x.tif", mode=mode))
 
     @pytest.mark.parametrize("mode", ["RGB", "L", "I;16"])
-    def test_floats_need_npy_in_each_mode(self, tmp_path, caplog, mode):
+    def test_floats_are_for_the_unchanged_mode(self, tmp_path, caplog, mode):
         Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(tmp_path / "x.tif")
         source = bs.open(tmp_path / "x.tif", mode=mode)
         assert source.choices == ()
         with (
             caplog.at_level(logging.WARNING, "bitesize"),
-            pytest.raises(UnsupportedFile, match=r"floating-point pixels, whose range is unknown: save it as \.npy"),
+            pytest.raises(
+                UnsupportedFile, match=r'floating-point pixels, whose range is unknown: mode="unchanged" keeps them'
+            ),
         ):
             _load(source)
         assert "reduced" not in caplog.text

@@ -11,6 +11,7 @@ import resource
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,23 @@ import numpy as np
 import bitesize as bs
 from tests.contract.measure import MARGIN, THREAD_SPACE, _status
 from tests.hostile.arrays import DTYPE, SHAPE, hostile_npy, hostile_npz
-from tests.hostile.images import hostile_image, whole_images
+from tests.hostile.images import hostile_image, hostile_tiff, whole_images, whole_tiffs
+from tests.hostile.medical import hostile_dicom, hostile_nifti, whole_dicoms, whole_nifti
 
 BUDGET = 24 << 20
 THREADS = 2
 _AT_ONCE = 500  # files a folder
-KINDS = {"npy": (hostile_npy, ".npy"), "npz": (hostile_npz, ".npz"), "images": (hostile_image, ".jpg")}
+KINDS = {
+    "npy": (hostile_npy, ".npy"),
+    "npz": (hostile_npz, ".npz"),
+    "images": (hostile_image, ".jpg"),
+    "tiff": (hostile_tiff, ".tif"),
+    "nifti": (hostile_nifti, ".nii"),
+    "dicom": (hostile_dicom, ".dcm"),
+}
+# Kinds whose rows are images of any size, and whole ones of each.
+_WHOLE = {"images": whole_images, "tiff": whole_tiffs, "dicom": whole_dicoms}
+_PAGES = {"tiff": "first", "dicom": "rows"}
 
 
 def run(kind: str, count: int, seed: int, folder: Path) -> dict[str, Any]:
@@ -60,9 +72,12 @@ def _written(folder: Path, made: Any, suffix: str, count: int, random: np.random
         np.save(folder / "0.npy", good)
     elif suffix == ".npz":
         np.savez_compressed(folder / "0.npz", x=good)
+    elif suffix == ".nii":
+        (folder / "0.nii").write_bytes(whole_nifti())
     else:
-        for i, whole in enumerate(whole_images()):
-            (folder / f"0{i}.jpg").write_bytes(whole)
+        whole = next(_WHOLE[kind] for kind, (_, end) in KINDS.items() if end == suffix)
+        for i, data in enumerate(whole()):
+            (folder / f"0{i}{suffix}").write_bytes(data)
     for i in range(count):
         (folder / f"1{i}{suffix}").write_bytes(made(random))
     return folder
@@ -70,8 +85,8 @@ def _written(folder: Path, made: Any, suffix: str, count: int, random: np.random
 
 def _read(kind: str, folder: Path, told: dict[str, Any]) -> None:
     """Read a folder row by row; whatever is no row and no bad row ends this program, and is told by who started it."""
-    source = bs.open(folder)
-    steps = [bs.Resize(24)] if kind == "images" else []
+    source = bs.open(folder, pages=_PAGES.get(kind))
+    steps = [bs.Resize(24)] if kind in _WHOLE else []
     with bs.Loader(
         source, batch_size=1, transforms=steps, memory=BUDGET, threads=THREADS, shuffle=False, on_error="skip", max_bad=1.0
     ) as loader:
@@ -88,13 +103,26 @@ def _read(kind: str, folder: Path, told: dict[str, Any]) -> None:
 
 def _right(kind: str, path: str, row: Any) -> bool:
     """Whether a row is what NumPy reads; of pictures, that it is finite."""
-    if kind == "images":
+    if kind in _WHOLE:
         return bool(np.isfinite(row).all())
+    if kind == "nifti":
+        return _as_nibabel(path, row)
     try:
         found = np.load(path, allow_pickle=False)
         return np.array_equal(found["x"] if kind == "npz" else found, row, equal_nan=True)
     except ValueError:  # what NumPy refuses is no row
         return False
+
+
+def _as_nibabel(path: str, row: Any) -> bool:
+    import nibabel
+
+    data = Path(path).read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        data = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(data, 1 << 20)
+    known = nibabel.Nifti1Image.from_bytes(data)
+    expected = nibabel.as_closest_canonical(known).get_fdata(dtype=np.float32)
+    return np.array_equal(expected.transpose(2, 1, 0, *range(3, expected.ndim)).reshape(row.shape), row, equal_nan=True)
 
 
 if __name__ == "__main__":

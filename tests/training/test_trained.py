@@ -165,7 +165,7 @@ def mixed(data, tmp_path):
     np.save(folder / "02.npy", as_array(picture(1)))
     np.save(folder / "03.npy", np.asarray(picture(1)))
     (folder / "04.jpg").write_text("no image")
-    (folder / "05.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    (folder / "05.JXL").write_bytes(b"\xff\x0a" + bytes(99))
     (folder / "06.txt").write_text("notes")
     np.save(folder / "07.npy", np.full((SIDE, SIDE, 3), np.nan))
     np.save(folder / "08.npy", as_array(picture(1))[..., 0])
@@ -183,7 +183,7 @@ def test_every_file_keeps_its_place_and_those_without_a_prediction_say_why(name,
     assert found.labels == ["left", "left", "left", *[None] * 6, "dull"]
     says = {
         3: "not an image",
-        4: "HEIC",
+        4: "JPEG XL",
         5: "neither an image nor a .npy",
         6: "NaN or infinite",
         7: f"data has ({SIDE}, {SIDE})",
@@ -194,7 +194,7 @@ def test_every_file_keeps_its_place_and_those_without_a_prediction_say_why(name,
     assert np.isnan(found.probabilities[3:9]).all()
     assert "6 rows have no prediction" in caplog.text
     assert any("left out: 1 hidden" in line for line in found.said)
-    with pytest.raises(bs.BitesizeError, match=r"04.jpg|05.HEIC"):
+    with pytest.raises(bs.BitesizeError, match=r"04.jpg|05.JXL"):
         model.predict(mixed, on_error="raise")
     np.testing.assert_allclose(found.probabilities[1], found.probabilities[2], atol=0.06)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bitesize.cli.console import console, plain, print_json
 from bitesize.cli.options import Json
 
@@ -10,10 +12,12 @@ def formats(json: Json = False) -> None:
     """List the formats that can be opened, and which of them need a package that is not installed."""
     from rich.table import Table
 
-    from bitesize.packages import pip_install
+    from bitesize.decode.formats import CODECS
+    from bitesize.decode.header import KINDS_OF_SUFFIXES
+    from bitesize.packages import is_installed, pip_install, pip_install_extra
     from bitesize.sources.registry import installed, kinds, plugins
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "kind": kind.title or kind.__name__,
             "suffixes": list(kind.suffixes),
@@ -24,13 +28,25 @@ def formats(json: Json = False) -> None:
         }
         for kind in (*kinds(), *plugins())
     ]
+    rows += [
+        {
+            "kind": f"images: {codec.title or name}",
+            "suffixes": [suffix for suffix, kind in KINDS_OF_SUFFIXES.items() if kind == name],
+            "needs": " ".join(codec.packages),
+            "installed": all(map(is_installed, codec.packages)),
+            "install": None if all(map(is_installed, codec.packages)) else pip_install_extra(codec.extra),
+            "source": codec.module,
+        }
+        for name, codec in CODECS.items()
+        if codec.packages
+    ]
     if json:
         print_json({"formats": rows})
         return
     table = Table("data", "files", "installed", box=None)
-    for kind, row in zip((*kinds(), *plugins()), rows, strict=True):
+    for row in rows:
         state = f"no: {plain(row['install'])}" if row["install"] else "yes"
         table.add_row(
-            plain(row["kind"]), plain(" ".join(kind.suffixes)), f"[{'red' if row['install'] else 'green'}]{state}[/]"
+            plain(row["kind"]), plain(" ".join(row["suffixes"])), f"[{'red' if row['install'] else 'green'}]{state}[/]"
         )
     console.print(table)

@@ -126,7 +126,7 @@ class Opening:
 
     Attributes
     ----------
-    labels, split, fields, mode, orient, tag_delimiter, file_is_row
+    labels, split, fields, mode, orient, tag_delimiter, file_is_row, axes, pages
         As in `bitesize.open`; fields as text.
     sample_weights
         The ``weights`` of `bitesize.open`.
@@ -157,7 +157,9 @@ class Opening:
     mode: Annotated[
         str | None,
         typer.Option(
-            metavar="RGB|L|RGBA|...", help="Color mode of decoded images. L: gray. Default: RGB, which suits most models."
+            metavar="RGB|L|unchanged|...",
+            help="Values of decoded images: RGB, L (gray) or RGBA of 8 bits, or unchanged: channels and type of the files. Default: RGB for "
+            "images of 8 bits, otherwise unchanged.",
         ),
     ] = None
     orient: Annotated[
@@ -177,6 +179,20 @@ class Opening:
         bool | None,
         typer.Option(
             "--file-is-row/--no-file-is-row", help="Treat each file as one row, for formats that may hold one row or many."
+        ),
+    ] = None
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HW|HWC|DHW|DHWC", help="Axes of one row of an array: depth, height, width, channels. Default: by shape."
+        ),
+    ] = None
+    pages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="first|channels|depth|rows",
+            help="What the pages of TIFF files are: only the first is read, channels of one image, slices of a volume, or one row each. "
+            "Default: what their metadata say, else first.",
         ),
     ] = None
     listing: Annotated[

@@ -25,17 +25,12 @@ class Foreign(NamedTuple):
 
 
 _BY_PILLOW = 'with Pillow: Image.open("in{suffix}").save("out.png")'
-_HEIC = Foreign(
-    "HEIC", "convert it to JPEG (heif-convert in.heic out.jpg), or register pillow-heif and convert it by Pillow"
-)
-_AVIF = Foreign("AVIF", f"convert it to PNG or JPEG {_BY_PILLOW.format(suffix='.avif')}")
 _JPEG_XL = Foreign("JPEG XL", "convert it to PNG or JPEG (djxl in.jxl out.png)")
 _JPEG_XR = Foreign("JPEG XR", "convert it to PNG (JxrDecApp -i in.jxr -o out.tif)")
 _RAW = Foreign("a camera's RAW", "develop it to JPEG or TIFF (dcraw -T, darktable-cli), or save rawpy's array as .npy")
 _SVG = Foreign("SVG", "convert it to PNG (rsvg-convert in.svg -o out.png)")
 _PDF = Foreign("PDF", "convert its pages to PNG (pdftoppm -png in.pdf page)")
-_DICOM = Foreign("DICOM", "read it with pydicom and save its pixel_array as .npy")
-_NIFTI = Foreign("NIfTI", "read it with nibabel and save its array as .npy")
+_NIFTI = Foreign("NIfTI", "it is a volume, not an image: name it .nii or .nii.gz")
 _PSD = Foreign("Photoshop", "export it as PNG")
 _ICO = Foreign("an icon (ICO)", f"convert it to PNG {_BY_PILLOW.format(suffix='.ico')}")
 _EXR = Foreign("OpenEXR", "read it with OpenCV or OpenEXR and save its array as .npy")
@@ -46,8 +41,6 @@ _MRC = Foreign("MRC", "read it with mrcfile and save its data as .npy")
 _CZI = Foreign("a microscope's file", "read it with bioio or aicsimageio and save its array as .npy")
 
 FOREIGN_SUFFIXES = {
-    **dict.fromkeys((".heic", ".heif", ".hif"), _HEIC),
-    **dict.fromkeys((".avif", ".avifs"), _AVIF),
     ".jxl": _JPEG_XL,
     **dict.fromkeys((".jxr", ".wdp"), _JPEG_XR),
     **dict.fromkeys(
@@ -57,8 +50,6 @@ FOREIGN_SUFFIXES = {
     ),
     **dict.fromkeys((".svg", ".svgz"), _SVG),
     ".pdf": _PDF,
-    **dict.fromkeys((".dcm", ".dicom"), _DICOM),
-    **dict.fromkeys((".nii", ".nii.gz"), _NIFTI),
     **dict.fromkeys((".psd", ".psb"), _PSD),
     ".ico": _ICO,
     ".exr": _EXR,
@@ -70,8 +61,6 @@ FOREIGN_SUFFIXES = {
 }  # fmt: skip
 # Brands of the ISO base media format, which starts with the size of a box and "ftyp".
 _BRANDS = {
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"), _HEIC),
-    **dict.fromkeys((b"avif", b"avis"), _AVIF),
     b"crx ": _RAW,
     **dict.fromkeys((b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"qt  ", b"M4V ", b"3gp4", b"3gp5"), _VIDEO),
 }
@@ -100,7 +89,7 @@ def foreign_format(start: bytes, name: str = "") -> Foreign | None:
     Parameters
     ----------
     start
-        The first bytes of the file, or none: 16 are enough for most formats; DICOM has its magic number at 128, NIfTI at 344.
+        The first bytes of the file, or none: 16 are enough for most formats; NIfTI has its magic number at 344.
     name
         The file name, whose suffix is checked if the bytes are not conclusive.
 
@@ -116,13 +105,8 @@ def foreign_format(start: bytes, name: str = "") -> Foreign | None:
     >>> foreign_format(b"", "IMG_0001.HEIC").name
     'HEIC'
     """
-    if start[4:8] == b"ftyp":
-        # A file whose main brand is generic names its format in the following brands.
-        brands = [start[8:12], *(start[i : i + 4] for i in range(16, min(len(start), 64), 4))]
-        if brands[0] in (b"mif1", b"msf1") and (b"avif" in brands or b"avis" in brands):
-            return _AVIF
-        if brands[0] in _BRANDS:
-            return _BRANDS[brands[0]]
+    if start[4:8] == b"ftyp" and start[8:12] in _BRANDS:
+        return _BRANDS[start[8:12]]
     for magic, foreign in _STARTS:
         if start.startswith(magic):
             return foreign
@@ -133,8 +117,6 @@ def foreign_format(start: bytes, name: str = "") -> Foreign | None:
         text.startswith((b"<?xml", b"<!DOCTYPE svg")) and (b"<svg" in text or b"svg" in name.encode())
     ):
         return _SVG
-    if start[128:132] == b"DICM":
-        return _DICOM
     if start[344:348] in (b"n+1\0", b"ni1\0"):
         return _NIFTI
     lower = os.path.basename(name).lower()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bitesize.errors import BadFile
+from bitesize.spec import PIXELS, Mode, Pixels
 
 
 class ImageInfo(NamedTuple):
@@ -11,12 +16,12 @@ class ImageInfo(NamedTuple):
     Attributes
     ----------
     kind : str
-        ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"BMP"``, ``"TIFF"``, ``"GIF"``, ``"PPM"`` (all of PNM), ``"JPEG2000"`` or ``"RAW"``
-        (pixels of a packed store).
+        ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"BMP"``, ``"TIFF"``, ``"GIF"``, ``"PPM"`` (all of PNM), ``"JPEG2000"``, ``"RAW"``
+        (pixels of a packed store), or one of `formats.FORMATS`.
     width, height : int
         Size in pixels as stored, before rotation.
     channels : int
-        Components as stored: 1 gray, 3 color, 4 CMYK or alpha.
+        Components as stored: 1 gray, 2 gray and alpha, 3 color, 4 CMYK or alpha, or any number of bands. Palettes count as colors.
     orientation : int
         EXIF orientation, 1 to 8; 1 is upright.
     buffered : bool
@@ -30,11 +35,19 @@ class ImageInfo(NamedTuple):
     by_pillow : bool
         Whether only Pillow decodes this JPEG: CMYK, lossless, or of unusual subsampling.
     overhead : int
-        Bytes that the decoder needs for any number of pixels, such as for the tiles of JPEG 2000.
+        Bytes that the decoder needs beyond the pixels, such as for the tiles of JPEG 2000. Of a codec, all of them.
     floats : bool
-        Whether values are floating-point numbers, which are not supported.
+        Whether values are floating-point numbers, which only ``mode="unchanged"`` decodes.
     from_jpeg : bool
         Whether raw pixels are those of a JPEG that could be decoded at a fraction of its size.
+    dtype : numpy.dtype
+        Type of the stored values, in native byte order: what ``mode="unchanged"`` decodes to.
+    codec : str
+        Name of the entry of `formats.CODECS` that decodes the unchanged values; empty if Pillow or libjpeg-turbo does.
+    codec_only : bool
+        Whether the codec is needed for all modes, because Pillow does not decode the image.
+    banded : bool
+        Whether the channels are bands of any meaning, not gray, RGB or RGBA.
     """
 
     kind: str
@@ -50,3 +63,31 @@ class ImageInfo(NamedTuple):
     overhead: int = 0
     floats: bool = False
     from_jpeg: bool = False
+    dtype: np.dtype[Any] = np.dtype(np.uint8)
+    codec: str = ""
+    codec_only: bool = False
+    banded: bool = False
+
+
+def stored_pixels(info: ImageInfo) -> Pixels:
+    """Return channels and dtype of an image as stored."""
+    return Pixels(info.channels, info.dtype)
+
+
+def is_usual(info: ImageInfo) -> bool:
+    """Return whether an image is gray, RGB, RGBA or CMYK of 8 bits, or has a palette, so that ``mode="RGB"`` narrows nothing."""
+    return info.dtype == np.uint8 and info.channels <= 4 and not info.banded
+
+
+def decoded_pixels(info: ImageInfo, mode: Mode) -> Pixels:
+    """Return channels and dtype of a decoded image."""
+    return stored_pixels(info) if mode == "unchanged" else PIXELS[mode]
+
+
+def check_pixels(info: ImageInfo, mode: Mode, expected: Pixels | None) -> None:
+    """Raise `BadFile` if an image has other channels or another dtype than the first one, and the mode keeps both."""
+    if mode == "unchanged" and expected is not None and (info.channels != expected.channels or info.dtype != expected.dtype):
+        raise BadFile(
+            f'has {stored_pixels(info)}, but the first image has {expected}: mode="RGB" or "L" makes 8-bit images equal; '
+            "otherwise open images of different kinds apart"
+        )

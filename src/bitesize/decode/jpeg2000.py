@@ -5,7 +5,10 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from bitesize.errors import BadFile
+import numpy as np
+
+from bitesize.decode.info import ImageInfo
+from bitesize.errors import BadFile, UnsupportedFile
 
 _SIZE_MARKER = b"\xff\x4f\xff\x51"  # start of codestream, then its size segment
 # The decoder keeps some KB of parameters for every tile, however small.
@@ -13,13 +16,14 @@ _TILE_NBYTES = 8 << 10
 
 
 class Codestream(NamedTuple):
-    """Header of a codestream: size in pixels, number of components, bits of a value, and bytes for its tiles."""
+    """Header of a codestream: size in pixels, number of components, bits of a value, bytes for its tiles, and whether values are signed."""
 
     width: int
     height: int
     components: int
     bits: int
     tiles_nbytes: int
+    signed: bool = False
 
 
 def codestream(data: memoryview) -> Codestream:
@@ -40,7 +44,31 @@ def codestream(data: memoryview) -> Codestream:
         raise BadFile("damaged JPEG 2000: the size in its codestream is impossible")
     tiles = -(-(x1 - tile_x) // tile_w) * -(-(y1 - tile_y) // tile_h)
     deepest = max((each & 0x7F) + 1 for each in bits)
-    return Codestream(x1 - x0, y1 - y0, components, deepest, tiles * components * _TILE_NBYTES)
+    return Codestream(x1 - x0, y1 - y0, components, deepest, tiles * components * _TILE_NBYTES, bool(bits[0] & 0x80))
+
+
+def jpeg2000_info(stream: Codestream, file_nbytes: int, *, only: bool) -> ImageInfo:
+    """Return the header of an image whose values imagecodecs decodes.
+
+    Raises
+    ------
+    UnsupportedFile
+        If values have more than 16 bits.
+    """
+    if stream.bits > 16:
+        raise UnsupportedFile(f"a JPEG 2000 of {stream.bits} bits a value is not supported: save it as .npy")
+    dtype = np.dtype(("i" if stream.signed else "u") + ("1" if stream.bits <= 8 else "2"))
+    # The decoder has each value as 32-bit numbers, twice.
+    overhead = (
+        file_nbytes
+        + stream.tiles_nbytes
+        + stream.width * stream.height * stream.components * (8 + dtype.itemsize)
+        + (1 << 20)
+    )
+    return ImageInfo(
+        "JPEG2000", stream.width, stream.height, stream.components, plain=False, bits=max(8, stream.bits), overhead=overhead,
+        dtype=dtype, codec="JPEG2000", codec_only=only, banded=stream.components not in (1, 3, 4),
+    )  # fmt: skip
 
 
 def _in_boxes(data: memoryview) -> int:

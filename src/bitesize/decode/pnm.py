@@ -18,3 +18,9 @@ def full_value(data: memoryview) -> int:
     if header[1] in b"14":
         return 1
     return int(header[7]) if header[7] is not None else 255
+
+
+def header_nbytes(data: memoryview) -> int:
+    """Return the length of the header, with the one blank after it."""
+    header = _HEADER.match(bytes(data[:4096]))
+    return 0 if header is None else header.end() + 1

@@ -12,22 +12,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.decode.info import ImageInfo
+from bitesize.decode.info import ImageInfo, decoded_pixels, stored_pixels
 from bitesize.errors import BadFile
-from bitesize.spec import CHANNELS, Mode, mode_dtype
+from bitesize.spec import Mode
 
 MAGIC = b"BSPX"
 KIND = "RAW"
 HEADER_NBYTES = 16
 _HEADER = struct.Struct("<4sHHII")
-_DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<u1"), 2: np.dtype("<u2")}
+# Types of pixels, by their code in headers.
+_DTYPES: dict[int, np.dtype[Any]] = {
+    code: np.dtype(name)
+    for code, name in enumerate(("<u1", "<u2", "<i1", "<i2", "<u4", "<i4", "<f4", "<f8", "<u8", "<i8"), 1)
+}
+DTYPES = frozenset(_DTYPES.values())
 # Bits of the code above the dtype: three for the EXIF orientation, from 0, and one for a JPEG.
 _ORIENTATION, _FROM_JPEG = 8, 11
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
 def raw_header(shape: tuple[int, ...], dtype: np.dtype[Any], orientation: int = 1, *, from_jpeg: bool = False) -> bytes:
-    """Return the header of pixels of shape (height, width, channels), uint8 or uint16.
+    """Return the header of pixels of shape (height, width, channels), of one of `DTYPES`.
 
     Parameters
     ----------
@@ -65,15 +70,16 @@ def raw_info(data: memoryview) -> ImageInfo:
     need = HEADER_NBYTES + height * width * channels * _DTYPES[code].itemsize
     if len(data) != need:
         raise BadFile(f"damaged raw pixels: {need:,} bytes are needed according to the header, not {len(data):,}")
-    bits = 8 * _DTYPES[code].itemsize
+    dtype = _DTYPES[code]
     return ImageInfo(
-        KIND, width, height, channels, orientation, plain=channels in (1, 3), bits=bits, from_jpeg=from_jpeg
+        KIND, width, height, channels, orientation, plain=channels in (1, 3), bits=8 * dtype.itemsize, floats=dtype.kind == "f",
+        from_jpeg=from_jpeg, dtype=dtype.newbyteorder("="),
     )  # fmt: skip
 
 
 def agrees(info: ImageInfo, mode: Mode) -> bool:
     """Return whether raw pixels have the channels and the dtype of a mode, so that they need no conversion."""
-    return info.kind == KIND and info.channels == CHANNELS[mode] and info.bits == 8 * mode_dtype(mode).itemsize
+    return info.kind == KIND and stored_pixels(info) == decoded_pixels(info, mode)
 
 
 def is_viewed(info: ImageInfo, mode: Mode) -> bool:
@@ -85,6 +91,6 @@ def raw_pixels(data: memoryview, info: ImageInfo) -> NDArray[Any]:
     """Return a view of the pixels, shape (height, width, channels); ``info`` is by `raw_info` of the same data."""
     if raw_info(data) != info:  # the data has been replaced since
         raise BadFile("damaged raw pixels: the header has changed")
-    dtype = _DTYPES[info.bits // 8]
+    dtype = info.dtype.newbyteorder("<")
     pixels = np.frombuffer(data, dtype, offset=HEADER_NBYTES).reshape(info.height, info.width, info.channels)
     return pixels if sys.byteorder == "little" else pixels.astype(dtype.newbyteorder("="))

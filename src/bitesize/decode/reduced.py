@@ -10,9 +10,11 @@ from typing import Protocol
 from bitesize.decode.info import ImageInfo
 from bitesize.spec import Mode
 
+# Modes that keep values of more than 8 bits.
+KEEPING = ("I;16", "unchanged", "auto")
 # Text of each kind of loss when data is opened, and the setting that changes it.
-KEEPS_GRAY = 'mode="I;16"'
-COLORS_ARE_REDUCED = "16-bit colors are reduced to 8 bits; to keep them, save the arrays as .npy"
+KEEPS_VALUES = 'mode="unchanged"'
+COLORS_ARE_REDUCED = "16-bit colors are reduced to 8 bits"
 
 
 class Described(Protocol):
@@ -29,7 +31,7 @@ _lock = threading.Lock()
 
 def is_reduced(info: ImageInfo, mode: Mode) -> bool:
     """Return whether decoding reduces values of more than 8 bits to 8 bits."""
-    return info.bits > 8 and mode != "I;16" and not info.floats
+    return info.bits > 8 and mode not in KEEPING and not info.floats
 
 
 def keeps_values(info: ImageInfo) -> bool:
@@ -60,10 +62,10 @@ def log_losses(source: Described, row: int, info: ImageInfo, mode: Mode) -> None
     if info.bits == 8 and info.pages == 1:  # nearly always
         return
     if is_reduced(info, mode):
-        gray = f"{gray_is_reduced(info.bits)}: {KEEPS_GRAY} keeps their values"
-        _warn(source, "bits", gray if keeps_values(info) else COLORS_ARE_REDUCED, row)
+        what = gray_is_reduced(info.bits) if keeps_values(info) else COLORS_ARE_REDUCED
+        _warn(source, "bits", f"{what}: {KEEPS_VALUES} keeps their values", row)
     if info.pages > 1:
-        text = f"only the first of {info.pages} pages of a TIFF is used: save each page as a file, or the stack as .npy"
+        text = f"only the first of {info.pages} pages of a TIFF is used: pages= of bs.open reads the others of TIFF files"
         _warn(source, "pages", text, row)
 
 

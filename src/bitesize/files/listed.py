@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from bitesize.files.names import Names
+from bitesize.files.names import Names, suffix_of
 from bitesize.storage import stores
 from bitesize.storage.listing.folders import MARKER, VARIOUS
 from bitesize.storage.natural import split_bytes
@@ -97,9 +97,9 @@ def _look(
         if is_litter(name):
             files.litter += 1
             continue
-        dot = name.rfind(b".")
-        suffix = name[dot:].lower() if dot > 0 else b""
+        suffix = suffix_of(name)
         if suffix not in suffixes:
+            dot = len(name) - len(suffix) if suffix else -1
             before = name.rfind(b".", 0, dot) if dot > 0 else -1
             others[(b"x" + name[before:].lower() if before > 0 else b"x" + suffix, suffix)] += 1
             continue

@@ -17,6 +17,7 @@ from bitesize.storage import paths
 from bitesize.storage.url import is_url
 
 _SEP = os.fsencode(os.sep)
+_TWO_PARTS = b".nii.gz"
 
 
 class Names(ABC):
@@ -196,6 +197,31 @@ class NamesBuilder:
             blob=bytes(self.blob),
             ends=np.frombuffer(self.ends, np.int64) if self.ends else np.empty(0, np.int64),
         )
+
+
+def suffix_of(name: bytes) -> bytes:
+    """Return the suffix of a file name in lower case, with the dot; that of compressed volumes has two parts.
+
+    Examples
+    --------
+    >>> suffix_of(b"a.b.JPG"), suffix_of(b"scan.nii.gz"), suffix_of(b"table.csv.gz"), suffix_of(b".hidden")
+    (b'.jpg', b'.nii.gz', b'.gz', b'')
+    """
+    dot = name.rfind(b".")
+    suffix = name[dot:].lower() if dot > 0 else b""
+    return _TWO_PARTS if suffix == b".gz" and name[-len(_TWO_PARTS) :].lower() == _TWO_PARTS else suffix
+
+
+def stem_of(path: bytes) -> bytes:
+    """Return a path without its suffix.
+
+    Examples
+    --------
+    >>> stem_of(b"ill/scan.1.nii.gz")
+    b'ill/scan.1'
+    """
+    name = path[max(path.rfind(b"/"), path.rfind(_SEP)) + 1 :]
+    return path[: len(path) - len(suffix_of(name))]
 
 
 def names_of(files: Sequence[str | bytes | os.PathLike[str]]) -> NameTable:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import NoPermission, NotFound
 from bitesize.files.listed import ListedFiles, ListedNamesBuilder, large_list, listed_files, may_be_own
-from bitesize.files.names import Names, NamesBuilder, show
+from bitesize.files.names import Names, NamesBuilder, show, suffix_of
 from bitesize.files.stores import is_store, is_unfinished
 from bitesize.storage import paths, patterns, remote
 from bitesize.storage.natural import class_key as class_key
@@ -28,7 +28,7 @@ _SEP = os.fsencode(os.sep)
 _LITTER = frozenset(
     (
         b"thumbs.db", b"desktop.ini", b"__macosx", b"ehthumbs.db", b"__pycache__", b"@eadir", b"$recycle.bin", b"lost+found",
-        b"system volume information",
+        b"system volume information", b"dicomdir",
     )
 )  # fmt: skip
 _HIDDEN = "hidden or system files"
@@ -267,8 +267,7 @@ class _Scan:
             if is_litter(name):
                 left_out[_HIDDEN] += 1
                 continue
-            dot = name.rfind(b".")
-            suffix = name[dot:].lower() if dot > 0 else b""
+            suffix = suffix_of(name)
             if (suffixes is None or suffix in suffixes) and entry.is_file():
                 files.append(name)
                 kinds[suffix] += 1

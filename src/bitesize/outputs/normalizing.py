@@ -15,7 +15,7 @@ from bitesize.errors import BadSetting
 from bitesize.pipeline.stages import TransformStages, sort_transforms
 from bitesize.pipeline.value_ranges import check_ranges
 from bitesize.scan.normalization import resolve_normalization
-from bitesize.spec import Encoded, Field, image_channels
+from bitesize.spec import Encoded, Field, axes_of_rows
 from bitesize.transforms.base import Step, Transform
 from bitesize.transforms.crop import CenterCrop, RandomCrop
 from bitesize.transforms.geometry import Flip, Rotate90
@@ -158,8 +158,8 @@ def _resolved(
 def _channel_axis(loader: Loader, field: Field) -> int:
     """Return the axis of the channels in a row of the batch."""
     stored = loader.source.spec[loader.source.primary]
-    image = isinstance(stored, Encoded) or image_channels(stored.shape) is not None
-    return 0 if loader.layout == "CHW" and image and len(field.shape) == 3 else len(field.shape) - 1
+    channels = isinstance(stored, Encoded) or axes_of_rows(stored).endswith("C")
+    return 0 if loader.layout == "CHW" and channels and len(field.shape) in (3, 4) else len(field.shape) - 1
 
 
 def _numbers(
@@ -168,14 +168,15 @@ def _numbers(
     """Compute factor and offset of each channel, with the arithmetic of the loader's own transforms."""
     stages, stored = sort_transforms(steps), loader.source.spec[loader.source.primary]
     at = _channel_axis(loader, field)
-    channels = stages.channels_of(Field((*field.shape[:at], *field.shape[at + 1 :], *field.shape[at : at + 1]), field.dtype))
+    last = Field((*field.shape[:at], *field.shape[at + 1 :], *field.shape[at : at + 1]), field.dtype)
+    channels = stages.channels_of(last)
     for step in steps:
         step.check(channels)
     if isinstance(stored, Encoded) and _has_alpha_mean(stages, channels):
         raise BadSetting(f"Normalize has {channels} means, but the fourth channel of {stored} is alpha: pass 3 means")
     eight_bit = field.dtype == np.uint8 or (stored.dtype == np.uint8 and not _mapped(loader))
     view = View(1, 1, 255.0 if eight_bit else 1.0)
-    if stages.spreads(channels):
+    if stages.spreads(channels, None if eight_bit and field.dtype != np.uint8 else last):
         view.spread(channels)
     for step in steps:
         step.adjust(view, ())

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
-
+from bitesize.decode.raw import DTYPES as RAW_DTYPES
 from bitesize.errors import BitesizeError, PackedError
 from bitesize.files.atomic import write_text
 from bitesize.files.stores import MANIFEST, STORE
@@ -28,7 +27,7 @@ from bitesize.packed.info import (
     files_to_json,
     read_json,
 )
-from bitesize.spec import Encoded, Field, Spec
+from bitesize.spec import Encoded, Field, Pixels, Spec
 from bitesize.storage.address import Folder, folder_of
 
 # Splits and shards are folders of these names, so that no manifest leads out of its store.
@@ -249,13 +248,24 @@ def _shard_from_json(folder: Folder, fields: Mapping[str, ShardField], value: An
 
 def _spec_to_json(stored: Field | Encoded) -> dict[str, Any]:
     if isinstance(stored, Encoded):
-        return {"kind": stored.kind, "mode": stored.mode, "orient": stored.orient}
+        value: dict[str, Any] = {"kind": stored.kind, "mode": stored.mode, "orient": stored.orient}
+        if stored.mode == "unchanged":  # other modes have their own
+            value |= {"channels": stored.channels, "dtype": dtype_to_json(stored.dtype)}
+        return value
     return {"kind": "array", "shape": list(stored.shape), "dtype": dtype_to_json(stored.dtype), "mask": stored.mask}
 
 
 def _spec_from_json(value: Any) -> Field | Encoded:
     if value["kind"] in ("image", "mask"):
-        return Encoded(value["kind"], value["mode"], bool(value["orient"]))
+        if value["mode"] == "auto":
+            raise ValueError("mode 'auto' is never stored")
+        unchanged = value["mode"] == "unchanged"
+        pixels = (
+            Pixels(count(value["channels"], least=1), dtype_from_json(value["dtype"]).newbyteorder("="))
+            if unchanged
+            else None
+        )
+        return Encoded(value["kind"], value["mode"], bool(value["orient"]), pixels)
     if value["kind"] != "array":
         raise ValueError(f"no kind of a field: {value['kind']!r}")
     shape = tuple(count(side) for side in value["shape"])
@@ -267,8 +277,7 @@ def _check_agreement(name: str, stored: Field | Encoded, held: ShardField) -> No
     if isinstance(stored, Field):
         fits = held.kind == "fixed" and held.shape == stored.shape and held.dtype == stored.dtype.newbyteorder("<")
     else:
-        dtypes = [np.dtype("<u1"), np.dtype("<u2")]
-        fits = held.kind == "blob" or (held.kind == "pixels" and held.dtype in dtypes)
+        fits = held.kind == "blob" or (held.kind == "pixels" and held.dtype in RAW_DTYPES)
     if not fits:
         raise ValueError(f"the field {name!r} is {stored}, and its shards hold {held}")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.decode.decode import decode, decode_nbytes, decoded_size, pixels_nbytes
 from bitesize.decode.header import ImageInfo, read_info
+from bitesize.decode.info import check_pixels
 from bitesize.decode.mask import decode_mask, mask_nbytes
 from bitesize.decode.reduced import log_losses
 from bitesize.errors import BadFile, BitesizeError, without_frames
@@ -183,6 +184,8 @@ class Decoding:
         if size != full:
             view = View(full[1], full[0], 255.0)
             view.rescale(size[1], size[0])
+            if field.channels not in (1, 3, 4):
+                view.spread(field.channels)
             view.to_stored(info.orientation if field.orient else 1, info.width, info.height, 1.0)
             if not mask:
                 eighths = decoding_eighths(view, info)
@@ -203,6 +206,7 @@ class Decoding:
                 (info.width * info.height * 2, scratch, result),
                 mask_nbytes(info, len(files[name])),
             )
+        check_pixels(info, field.mode, field.pixels)
         log_losses(self._source, row, info, field.mode)
         decoded = pixels_nbytes(info, field.mode, eighths)
         beside = decode_nbytes(info, field.mode, eighths, len(files[name])) - decoded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -219,7 +219,7 @@ def _decoded(
             spec[name] = Field(shape, dtype, mask=field.kind == "mask")
             fields[name] = ShardField("fixed", shape, dtype)
         else:
-            spec[name], fields[name] = Encoded(field.kind, field.mode, True), ShardField("pixels", dtype=dtype)
+            spec[name], fields[name] = replace(field, orient=True), ShardField("pixels", dtype=dtype)
         row_nbytes += found.pixels[name] * dtype.itemsize / field.dtype.itemsize + 20
     rounded = str(source.spec[source.primary].dtype) if settings.max_side is not None else ""
     if rounded:

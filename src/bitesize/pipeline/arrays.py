@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, get_args
@@ -16,8 +17,9 @@ from bitesize.pipeline.inference import READ_TYPES, integer_limits
 from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.protocol import Located, flat_rows
-from bitesize.spec import Field, image_channels
+from bitesize.spec import Field, axes_of_rows
 from bitesize.transforms.canvas import Canvas, storage
+from bitesize.transforms.clipping import clip, measured
 from bitesize.transforms.render import (
     RowPlans,
     mask_canvas,
@@ -30,7 +32,10 @@ from bitesize.transforms.render import (
     warm_up,
 )
 from bitesize.transforms.view import PLAIN, View
+from bitesize.transforms.window import Percentiles
 
+# Factors and offsets, whether they change nothing, limits, and the views that they are of.
+_Casting = tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float], list[View]]
 # Where rows are located: in files, at addresses in memory, or in one array in memory.
 Place = Literal["files", "addresses", "array"]
 # Approximate number of values that are multiplied and added at once: a few KB, which stay in the fastest cache.
@@ -82,15 +87,18 @@ class ArrayRenderer:
         self._views = [(view.adjust, view.random_count) for view in stages.image_transforms]
         self._warps = stages.non_axis_aligned or bool(self._masks)
         self._needs_image, self._random = stages.needs_image, stages.random
+        self._measures = any(isinstance(step, Percentiles) for step in stages.image_transforms)
         self._fill, self._mask_fill = stages.surroundings
-        self._image = image_channels(stored.shape) is not None
-        self._height, self._width = stored.shape[:2] if self._image else (1, 1)
+        axes = axes_of_rows(stored)
         self._channels = stages.channels_of(stored)
-        self._spread = stages.spreads(self._channels)
-        self._chw = chw and self._image and len(stored.shape) == 3
+        self._spread = stages.spreads(self._channels, stored)
+        self._chw = chw and axes.endswith("C")
+        self._resamples = not all(step.whole_pixels for step in stages.image_transforms)
+        self._full_scale = full_scale or (255.0 if stored.dtype == np.uint8 else 1.0)
+        self._height, self._width = stored.shape[axes.index("H") :][:2] if axes else (1, 1)
         self._limits = integer_limits(rendered.dtype)
-        self._canvas = Canvas(rendered.shape, rendered.dtype, self._chw, self._limits) if self._image else None
-        self._mask_canvases = {name: mask_canvas(field) for name, field in self._masks.items()}
+        self._canvas = self._make_canvas() if axes else None
+        self._mask_canvases = {name: self._make_mask_canvas(field) for name, field in self._masks.items()}
         self._code = storage(rendered.dtype)
         known = stored.dtype in READ_TYPES
         # Whether float32 is wide enough for intermediate values; otherwise compiled code uses float64, for the types that it supports.
@@ -98,24 +106,39 @@ class ArrayRenderer:
         self._compiled = known and (self.narrow or rendered.dtype in READ_TYPES)
         # What all rows have in common, if nothing is random.
         self._plan_of_all: RowPlans | None = None
-        self._constant: tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]] | None = None
-        self._full_scale = full_scale or (255.0 if stored.dtype == np.uint8 else 1.0)
+        self._constant: _Casting | None = None
         # Rows that are only cast can be fetched in one step.
-        self._one_step, self._located = self.narrow and not stages.needs_image, located
+        self._one_step, self._located = self.narrow and not stages.needs_image and not self._measures, located
         self._fetch_names: dict[Place, str] = {place: f"fetch {stored} {rendered} {place}" for place in get_args(Place)}
+        if self._spread:
+            self._adjusted(
+                (0.0,) * sum(count for _, count in self._views)
+            )  # raises if a transform has numbers for other channels
         # Rows without transforms and casts are read directly into the slot.
         self.direct = not stages.image_transforms and not self._chw and rendered.dtype == stored.dtype
 
     @property
     def kernel_values(self) -> int:
         """Largest number of float32 values of scratch that rendering a row needs."""
-        if not self._needs_image:
-            return 0
-        height, width = self.stored.shape[:2]
+        measured = math.prod(self.stored.shape) // self._channels if self._measures else 0
+        return max(measured, self._render_values() if self._needs_image else 0)
+
+    def _render_values(self) -> int:
+        """Return the number of float32 values of scratch for rows whose pixels are moved."""
         out_h, out_w = self.rendered.shape[1:] if self._chw else self.rendered.shape[:2]
         if not self._random:
-            return max(plan_render(self._adjusted(()), width, height, self._channels).scratch, mask_values(out_w))
-        return max(most_values(width, height, self._channels, out_w, out_h), mask_values(out_w))
+            plan = plan_render(self._adjusted(()), self._width, self._height, self._channels)
+            return max(plan.scratch, mask_values(out_w))
+        return max(most_values(self._width, self._height, self._channels, out_w, out_h), mask_values(out_w))
+
+    def _make_canvas(self) -> Canvas:
+        return Canvas(self.rendered.shape, self.rendered.dtype, self._chw, self._limits)
+
+    def _make_mask_canvas(self, field: Field) -> Canvas:
+        return mask_canvas(field)
+
+    def _new_view(self) -> View:
+        return View(self._width, self._height, self._full_scale)
 
     def warm(self, keeps_rows: bool) -> list[Job]:
         """Return the jobs that load the compiled code, also for rows of files that are kept in memory if ``keeps_rows``."""
@@ -123,15 +146,14 @@ class ArrayRenderer:
             return [(_GATHER, _warm_gather)] if keeps_rows or self._located == "array" else []
         if self.stored.dtype not in READ_TYPES:
             return []
-        if self._canvas is not None and self._needs_image:
-            canvas, read = self._canvas, self.stored.dtype
-            return [
-                (f"resample {read} {canvas.stored} {self._warps}", lambda: warm_up(read, canvas, self._warps)),
-            ]
+        if self._needs_image:
+            return self._warm_rendering()
         one = (1, 1, self._channels)
         rows, random_numbers = np.zeros((1, *one), self.stored.dtype), [(0.5,) * sum(count for _, count in self._views)]
         out = np.zeros((1, *(one[::-1] if self._chw else one)), self.rendered.dtype)
-        jobs: list[Job] = [(f"cast {self.stored} {self.rendered}", lambda: self._cast(rows, random_numbers, out))]
+        jobs: list[Job] = [
+            (f"cast {self.stored} {self.rendered}", lambda: self._cast(rows, random_numbers, out, np.empty(1, np.float32)))
+        ]
         if self._one_step:
             zero = np.zeros(1, np.int64)
             where = {
@@ -145,6 +167,12 @@ class ArrayRenderer:
                 for place in sorted(places if HAS_PREADV else places & {"array"})
             ]
         return jobs
+
+    def _warm_rendering(self) -> list[Job]:
+        """Return the jobs that load the compiled code for rows whose pixels are moved."""
+        canvas, read = self._canvas, self.stored.dtype
+        assert canvas is not None
+        return [(f"resample {read} {canvas.stored} {self._warps}", lambda: warm_up(read, canvas, self._warps))]
 
     def _warm_fetch(
         self, where: Located, random_numbers: Sequence[Sequence[float]], out: NDArray[Any], rows: NDArray[Any]
@@ -173,19 +201,18 @@ class ArrayRenderer:
         if self._needs_image:
             self._render_images(rows, random_numbers, out, scratch.kernel)
         else:
-            self._cast(rows[self._name], random_numbers, out[self._name])
+            self._cast(rows[self._name], random_numbers, out[self._name], scratch.kernel)
 
     def _render_images(
         self, rows: Mapping[str, NDArray[Any]], random_numbers: Sequence[Sequence[float]], out: Mapping[str, NDArray[Any]],
         scratch: NDArray[np.float32]
     ) -> None:  # fmt: skip
         assert self._canvas is not None
-        height, width = self.stored.shape[:2]
-        images = rows[self._name].reshape(-1, height, width, self._channels)
+        images = rows[self._name].reshape(-1, self._height, self._width, self._channels)
         planned = self._plan_of_all
         if planned is None:
             views = [self._adjusted(numbers) for numbers in random_numbers[: None if self._random else 1]]
-            planned = plan_rows(views, width, height, self._channels, self._canvas)
+            planned = plan_rows(views, self._width, self._height, self._channels, self._canvas)
             self._plan_of_all = None if self._random else planned
         render_rows(images, planned, scratch, self._canvas, out[self._name])
         for name in self._masks:
@@ -195,7 +222,7 @@ class ArrayRenderer:
                 render_mask(rows[name][i][..., None], view, self._mask_fill, scratch, canvas, out[name][i])
 
     def _adjusted(self, random_numbers: Sequence[float]) -> View:
-        view = View(self._width, self._height, self._full_scale)
+        view = self._new_view()
         view.fill = self._fill
         if self._spread:
             view.spread(self._channels)
@@ -208,10 +235,19 @@ class ArrayRenderer:
                 adjust(view, ())
         return view
 
-    def _cast(self, rows: NDArray[Any], random_numbers: Sequence[Sequence[float]], out: NDArray[Any]) -> None:
-        """Multiply, add, cast and lay out many rows in one call."""
+    def _cast(
+        self, rows: NDArray[Any], random_numbers: Sequence[Sequence[float]], out: NDArray[Any], scratch: NDArray[np.float32]
+    ) -> None:
+        """Multiply, add, cast, lay out and clip many rows in one call."""
         channels = self._channels
-        factor, offset, plain, limits = self._casting(random_numbers, channels)
+        casting = self._casting(random_numbers, channels)
+        if self._measures:
+            pixels = rows.reshape(len(rows), -1, channels)
+            views = [
+                measured(self._adjusted(numbers), row, scratch) for numbers, row in zip(random_numbers, pixels, strict=True)
+            ]
+            casting = self._compute_casting(views, channels)
+        factor, offset, plain, limits, views = casting
         if self.narrow:
             from bitesize.kernels.cast import cast_rows  # loads the compiler: only callers that cast wait for it
 
@@ -223,6 +259,14 @@ class ArrayRenderer:
             cast_wide_rows(rows.reshape(len(rows), -1, channels), factor, offset, limits, self._target(out, channels))
         else:
             self._cast_in_numpy(rows.reshape(len(rows), -1, channels), factor, offset, plain, self._target(out, channels))
+        self._clip(views, out)
+
+    def _clip(self, views: Sequence[View], out: NDArray[Any]) -> None:
+        """Clip rows of the batch to the bounds of their views, which are one for each row, or one for all."""
+        if views[0].bounds is None:
+            return
+        for i, pixels in enumerate(self._target(out, self._channels)):
+            clip(views[i if len(views) > 1 else 0], pixels, self._limits)
 
     def fetch(
         self, located: Located, random_numbers: Sequence[Sequence[float]], out: NDArray[Any], scratch: NDArray[Any]
@@ -233,13 +277,14 @@ class ArrayRenderer:
             _gather(located.array, located.offsets, out)
             return _NONE
         channels = self._channels
-        factor, offset, plain, limits = self._casting(random_numbers, channels)
+        factor, offset, plain, limits, views = self._casting(random_numbers, channels)
         stored = self._stored(out, channels)
         line = np.empty(factor.shape[1], np.float32)
         if located.array is not None:
             from bitesize.kernels.cast import cast_chosen_rows  # loads the compiler: only callers that cast wait for it
 
             cast_chosen_rows(located.array, located.offsets, plain, factor, offset, line, limits, *stored)
+            self._clip(views, out)
             return _NONE
         from bitesize.kernels.fetch import fetch_held, fetch_rows
 
@@ -247,6 +292,7 @@ class ArrayRenderer:
         piece = values[: max(1, min(_PIECE_BYTES // scratch.itemsize, len(values)) // factor.shape[1]) * factor.shape[1]]
         if located.in_memory:
             fetch_held(located.offsets, piece, plain, factor, offset, line, limits, *stored)
+            self._clip(views, out)
             return _NONE
         good = np.empty(len(located.which), np.bool_)
         header = np.frombuffer(located.header, np.uint8)
@@ -254,34 +300,31 @@ class ArrayRenderer:
             *(located.joined or joined(located.paths)), READ_FLAGS, located.which, located.offsets, header, np.empty_like(header), piece, plain,
             factor, offset, line, limits, good, *stored,
         )  # fmt: skip
+        self._clip(views, out)
         return np.flatnonzero(~good)
 
-    def _casting(
-        self, random_numbers: Sequence[Sequence[float]], channels: int
-    ) -> tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]]:
-        """Return factor and offset of each channel, whether they change nothing, and the limits of the output type."""
+    def _casting(self, random_numbers: Sequence[Sequence[float]], channels: int) -> _Casting:
+        """Return factor and offset of each channel, whether they change nothing, the limits of the output type, and the views."""
         if self._random:
             return self._compute_casting([self._adjusted(numbers) for numbers in random_numbers], channels)
         if self._constant is None:
             self._constant = self._compute_casting([self._adjusted(())], channels)
         return self._constant
 
-    def _compute_casting(
-        self, views: list[View], channels: int
-    ) -> tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]]:
+    def _compute_casting(self, views: list[View], channels: int) -> _Casting:
         factors, offsets = zip(*(view.factors_and_offsets(channels) for view in views), strict=True)
         factor, offset = np.array(factors), np.array(offsets)
         if self._spread:
             plain = bool((factor == 1.0).all() and (offset == 0.0).all())
         else:
-            plain = all(v.color == PLAIN and v.alpha == 1.0 for v in views)
+            plain = all(v.color == PLAIN and v.alpha == 1.0 and v.alpha_offset == 0.0 for v in views)
         # Integers that only change their type keep their values, which floats cannot represent beyond 2**53.
         limits = (0.0, 0.0) if plain and np.can_cast(self.stored.dtype, self.rendered.dtype) else self._limits
         if self.narrow:  # compiled code takes them repeated to the length of a chunk of pixels
             exact = np.float32 if _is_narrow(self.stored.dtype) else np.float64
             repeats = max(1, _CHUNK // channels)
             factor, offset = np.tile(factor.astype(exact), repeats), np.tile(offset.astype(exact), repeats)
-        return factor, offset, plain, limits
+        return factor, offset, plain, limits, views
 
     def _stored(self, out: NDArray[Any], channels: int) -> tuple[Any, ...]:
         """Return code, channels, rows of the batch, and distances from pixel to pixel and from channel to channel."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.decode.decode import choose_eighths, decode, decode_nbytes, decoded_size, pixels_nbytes, smaller_eighths
 from bitesize.decode.header import ImageInfo, read_info
+from bitesize.decode.info import check_pixels
 from bitesize.decode.mask import decode_mask, mask_nbytes
 from bitesize.decode.reduced import log_losses
 from bitesize.errors import BadFile, BadRows, BitesizeError, without_frames
@@ -101,7 +102,7 @@ class ImageRenderer:
         self._views = [(view.adjust, view.random_count) for view in stages.image_transforms]
         self._fill, self._mask_fill = stages.surroundings
         self._fast_decode, self._max_side = fast_decode, max_side
-        self._warps = stages.non_axis_aligned
+        self._warps, self._spreads = stages.non_axis_aligned, stages.spreads(stored.channels)
         self._full_scale = 255.0 if stored.dtype == np.uint8 else 1.0  # as for arrays of these types
         self._observe = _observer(source)
         image = fields[self._image]
@@ -112,6 +113,8 @@ class ImageRenderer:
     def adjusted(self, view: View, random_numbers: Sequence[float]) -> View:
         """Apply all transforms to a view."""
         view.fill = self._fill
+        if self._spreads:
+            view.spread(self._stored.channels)
         at = 0
         for adjust, count in self._views:
             if count:
@@ -238,6 +241,7 @@ class ImageRenderer:
         """Read the header, adjust the view, choose the decoding scale, and keep the geometry for masks."""
         try:
             info = read_info(data)
+            check_pixels(info, self._stored.mode, self._stored.pixels)
         except BadFile as error:
             raise type(error)(f"{self._source.describe(row)}: {error}") from error
         orientation = info.orientation if self._stored.orient else 1

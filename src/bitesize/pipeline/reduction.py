@@ -52,6 +52,8 @@ def plan_reduction(info: ImageInfo, max_side: int | None, channels: int) -> Redu
     height, width = reduced_size((info.height, info.width), max_side)
     view = View(info.width, info.height)
     view.rescale(width, height)
+    if channels not in (1, 3, 4):
+        view.spread(channels)
     return Reduction(view, plan_render(view, info.width, info.height, channels), (height, width, channels))
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.decode.header import KINDS_OF_SUFFIXES, ImageInfo, read_info
-from bitesize.decode.reduced import keeps_values
 from bitesize.errors import BadFile, BadRows
 from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
@@ -40,9 +39,8 @@ class RowFacts:
     sides : ndarray of int32, shape (rows, 2)
         Width and height of images.
     levels, brightest : ndarray of int32, shape (rows,)
-        For images of more than 8 bits: number of different values after decoding, and the largest value; 0 for other rows.
-    keepable : ndarray of bool, shape (rows,)
-        Whether ``mode="I;16"`` decodes an image of more than 8 bits.
+        For images of more than 8 bits that are decoded to whole numbers of 8 or 16 bits: number of different values after decoding, and
+        the largest value; 0 for other rows.
     not_finite, uniform, misnamed : ndarray of bool, shape (rows,)
         Whether values are NaN or infinite; whether all values are equal; whether an image format differs from its file name.
     """
@@ -51,7 +49,7 @@ class RowFacts:
         self.span, rows = span, len(span)
         self.hashes = np.zeros(rows, _HASH)
         self.sides = np.zeros((rows, 2), np.int32)
-        self.not_finite, self.uniform, self.misnamed, self.keepable = (np.zeros(rows, np.bool_) for _ in range(4))
+        self.not_finite, self.uniform, self.misnamed = (np.zeros(rows, np.bool_) for _ in range(3))
         self.levels, self.brightest = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
         self.not_finite_field = ""
 
@@ -75,7 +73,6 @@ class RowFacts:
             self.not_finite,
             self.uniform,
             self.misnamed,
-            self.keepable,
             self.levels,
             self.brightest,
         )
@@ -144,13 +141,12 @@ class ContentSource(SourceWrapper):
 
     def see_pixels(self, row: int, info: ImageInfo, pixels: NDArray[Any]) -> None:
         """Record the range of an image of more than 8 bits, as decoded."""
-        if info.bits == 8:
+        if info.bits == 8 or pixels.dtype not in (np.uint8, np.uint16):
             return
         values, present = pixels.reshape(-1), np.zeros(np.iinfo(pixels.dtype).max + 1, np.bool_)
         for start in range(0, values.size, _PIECE):  # NumPy copies indices to 8 bytes each
             present[values[start : start + _PIECE]] = True
         at = row - self._facts.span.start
-        self._facts.keepable[at] = keeps_values(info)
         self._facts.levels[at], self._facts.brightest[at] = np.count_nonzero(present), values.max()
 
     def locate(self, rows: NDArray[np.int64]) -> None:

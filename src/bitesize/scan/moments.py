@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from bitesize.scan.rows import BiteMemory, bite_nbytes, fixed_fields
 from bitesize.scan.threads import threads_that_fit
 from bitesize.sources.base import Source
 from bitesize.sources.pixels import StoredPixels
-from bitesize.spec import Encoded, image_channels
+from bitesize.spec import Encoded, field_channels
 
 # Rows of fixed size that are read at once, in bytes; and encoded images, in number.
 _BITE_BYTES, _IMAGES = 1 << 20, 8
@@ -34,9 +35,9 @@ class Moments:
 
 
 def channel_count(source: Source) -> int:
-    """Return the number of channels of images; 1 for other rows."""
+    """Return the number of channels of images and volumes; 1 for other rows."""
     stored = source.spec[source.primary]
-    return stored.channels if isinstance(stored, Encoded) else image_channels(stored.shape) or 1
+    return stored.channels if isinstance(stored, Encoded) else field_channels(stored) or 1
 
 
 def bite_rows(source: Source) -> int:
@@ -53,16 +54,26 @@ def array_nbytes(source: Source) -> int:
 
 @contextmanager
 def measurers(
-    source: Source, threads: int | None, budget: Budget
+    source: Source, threads: int | None, budget: Budget, more: int = 0
 ) -> Iterator[tuple[Sequence[ArrayMoments | ImageMoments], int]]:
-    """Charge and allocate what each thread needs, and release it at the end. Yield a worker per thread, and how many work at once."""
+    """Charge and allocate what each thread needs, and release it at the end. Yield a worker per thread, and how many work at once.
+
+    ``more`` bytes per thread, which the caller allocates, are charged too.
+    """
     workers: Sequence[ArrayMoments | ImageMoments]
     if isinstance(source.spec[source.primary], Encoded):
-        count = threads_that_fit(threads, 0, budget.free)  # they take turns when memory is short
+        # They take turns when memory is short.
+        count = threads_that_fit(threads, more, budget.free // 2 if more else budget.free)
+        charge = budget.charge(count.total * more, "statistics")
         pool = budget.pool(min(_POOL, budget.free), "statistics")
-        workers, release = [ImageMoments(source, pool) for _ in range(count.total)], pool.close
+        workers = [ImageMoments(source, pool) for _ in range(count.total)]
+
+        def release() -> None:
+            """Release both."""
+            pool.close()
+            charge.release()
     else:
-        nbytes = array_nbytes(source)
+        nbytes = array_nbytes(source) + more
         count = threads_that_fit(threads, nbytes, budget.free)
         release = budget.charge(count.total * nbytes, "statistics").release
         workers = [ArrayMoments(source) for _ in range(count.total)]
@@ -90,6 +101,12 @@ class ArrayMoments:
         """Read rows and measure those that could be read."""
         from bitesize.kernels.moments import moments
 
+        out = np.empty((channel_count(self._source), 6))
+        failed = self.apply(rows, lambda values: moments(values, out))
+        return Moments(out, len(rows), failed)
+
+    def apply(self, rows: NDArray[np.int64], use: Callable[[NDArray[Any]], object]) -> dict[int, Exception]:
+        """Read rows, and call a function with the values of those that could be read, (pixels, channels); return errors by row."""
         into = self._memory.arrays(len(rows))
         failed: dict[int, Exception] = {}
         try:
@@ -99,10 +116,9 @@ class ArrayMoments:
         values, channels = into[self._source.primary], channel_count(self._source)
         if failed:
             values = values[[i for i in range(len(rows)) if i not in failed]]
-        out = np.empty((channels, 6))
         known = values if values.dtype.itemsize <= 8 and values.dtype != np.float16 else values.astype(np.float64)
-        moments(known.reshape(-1, channels), out)
-        return Moments(out, len(rows), {int(rows[i]): error for i, error in failed.items()})
+        use(known.reshape(-1, channels))
+        return {int(rows[i]): error for i, error in failed.items()}
 
     def rest(self) -> None:
         """Do nothing: the memory is the thread's own."""
@@ -131,17 +147,27 @@ class ImageMoments:
         from bitesize.kernels.moments import merge, moments, none
 
         total, one = none(self._channels), np.empty((self._channels, 6))
+
+        def add(pixels: NDArray[Any]) -> None:
+            """Add the moments of one image."""
+            moments(pixels, one)
+            merge(total, one)
+
+        failed = self.apply(rows, add)
+        return Moments(total, len(rows), failed)
+
+    def apply(self, rows: NDArray[np.int64], use: Callable[[NDArray[Any]], object]) -> dict[int, Exception]:
+        """Read and decode rows one by one, and call a function with the pixels of each, (pixels, channels); return errors by row."""
         failed: dict[int, Exception] = {}
         for row in rows.tolist():
             try:
-                moments(self._pixels.read(row), one)
-                merge(total, one)
+                use(self._pixels.read(row))
             except DoesNotFit:  # not the file's fault: leaving large images out would bias the result
                 raise
             except BitesizeError as error:
                 failed[row] = without_frames(error)
             self._pixels.yield_if_wanted()
-        return Moments(total, len(rows), failed)
+        return failed
 
     def rest(self) -> None:
         """Return memory to the pool."""

@@ -1,4 +1,4 @@
-"""``Normalize("data")``: replaced by the mean and deviation of the source."""
+"""``Normalize("data")`` and ``Percentiles(per="data")``: replaced by numbers that are measured on the source."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ from typing import Any
 
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
+from bitesize.scan.percentiles import percentiles
 from bitesize.scan.statistics import statistics
 from bitesize.sources.base import Source
+from bitesize.spec import has_alpha
 from bitesize.transforms.color import ColorMatrix
 from bitesize.transforms.normalize import Normalize, Scale
+from bitesize.transforms.window import Percentiles, Window
 
 _log = logging.getLogger("bitesize")
 
 
 def resolve_normalization(source: Source, transforms: Sequence[Any], budget: Budget) -> Sequence[Any]:
-    """Return the transforms with the statistics of the source in ``Normalize("data")``, scaled by any `Scale` before it.
+    """Return the transforms with measured numbers in place of ``"data"``.
+
+    ``Normalize("data")`` gets mean and deviation, scaled by any `Scale` before it; ``Percentiles(per="data")`` becomes a `Window`.
 
     Raises
     ------
     BadSetting
-        If another step before ``Normalize("data")`` changes the values.
+        If another step before one of these changes the values.
     """
-    if not isinstance(transforms, Sequence) or not any(isinstance(step, Normalize) and step.of_data for step in transforms):
+    transforms = _with_windows(source, transforms, budget)
+    if not _asks(transforms, Normalize):
         return transforms
     found = statistics(source, budget)
     if found.note:
@@ -45,7 +51,33 @@ def resolve_normalization(source: Source, transforms: Sequence[Any], budget: Bud
             step = Normalize(mean, std) if len(mean) > 1 else Normalize(mean[0], std[0])
         elif isinstance(step, Scale):
             factor, offset, scaled = factor * step.factor, offset * step.factor + step.offset, step
-        if isinstance(step, Normalize | ColorMatrix):
+        if isinstance(step, Normalize | ColorMatrix | Window | Percentiles):
             changed = step
         out.append(step)
     return out
+
+
+def _with_windows(source: Source, transforms: Sequence[Any], budget: Budget) -> Sequence[Any]:
+    """Return the transforms with a `Window` of measured values in place of ``Percentiles(per="data")``."""
+    if not _asks(transforms, Percentiles):
+        return transforms
+    out: list[Any] = []
+    changed = None
+    for step in transforms:
+        if isinstance(step, Percentiles) and step.of_data:
+            if changed is not None:
+                raise BadSetting(f"put {step!r} before {changed!r}: it measures the values as stored")
+            lows, highs = percentiles(source, (step.low, step.high), budget).tolist()
+            ranges = [(low, high if high > low else low + 1.0) for low, high in zip(lows, highs, strict=True)]
+            ranges = ranges[:3] if has_alpha(source.spec[source.primary]) else ranges
+            centers, widths = tuple((a + b) / 2 for a, b in ranges), tuple(b - a for a, b in ranges)
+            step = Window(centers, widths) if len(ranges) > 1 else Window(centers[0], widths[0])
+        if isinstance(step, Normalize | Scale | ColorMatrix | Window | Percentiles):
+            changed = step
+        out.append(step)
+    return out
+
+
+def _asks(transforms: Sequence[Any], kind: type[Normalize | Percentiles]) -> bool:
+    """Return whether a transform of a kind has no numbers yet."""
+    return isinstance(transforms, Sequence) and any(isinstance(step, kind) and step.of_data for step in transforms)

@@ -18,7 +18,7 @@ from bitesize.scan.moments import Moments, array_nbytes, bite_rows, channel_coun
 from bitesize.scan.rows import bites
 from bitesize.scan.threads import deal
 from bitesize.sources.base import Source
-from bitesize.spec import CHANNELS_LAST, Field, one_channel_reason
+from bitesize.spec import CHANNELS_LAST, Field, has_alpha, one_channel_reason
 
 Progress = Callable[[int, int], None]
 
@@ -44,6 +44,8 @@ class Statistics:
         Whether values are 8-bit, 0 to 255.
     note : str
         Why there is one number for all values although rows have three axes, and what changes it; "" otherwise.
+    alpha : bool
+        Whether the last of four channels is alpha: of images of 8 bits. The channels of other images and of volumes are bands.
     """
 
     rows: int
@@ -56,6 +58,7 @@ class Statistics:
     classes: Mapping[str, int] | None
     whole: bool
     note: str = ""
+    alpha: bool = False
 
     @property
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -64,7 +67,7 @@ class Statistics:
         The deviation of a constant channel is 1. Alpha channels are left out.
         """
         unit = 255.0 if self.whole else 1.0
-        colors = 3 if len(self.std) == 4 else len(self.std)
+        colors = 3 if self.alpha else len(self.std)
         std = tuple(deviation / unit if deviation else 1.0 for deviation in self.std[:colors])
         return tuple(mean / unit for mean in self.mean[:colors]), std
 
@@ -206,7 +209,7 @@ class Total:
         if not moments[:, COUNT].all():
             raise BadSetting("a channel has no finite values")
         stored = self._stored
-        why = one_channel_reason(stored.shape) if isinstance(stored, Field) else ""
+        why = one_channel_reason(stored) if isinstance(stored, Field) else ""
         return Statistics(
             rows=self.seen - self._bad,
             bad=self._bad,
@@ -218,4 +221,5 @@ class Total:
             classes=class_counts(self._source),
             whole=stored.dtype == np.uint8,
             note=f"{why} ({CHANNELS_LAST})" if why else "",
+            alpha=has_alpha(stored),
         )

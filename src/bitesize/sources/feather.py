@@ -170,7 +170,7 @@ class Feather(ArrowSource):
         random = np.random.default_rng(0)
         table = pa.table({"x": random.random(rows), "y": ["ab"[i % 2] for i in range(rows)]})
         feather.write_feather(table, folder / "data.feather", chunksize=7, compression="lz4")
-        return cls.opened([str(folder / "data.feather")], OpenOptions())
+        return cls.opened([str(folder / "data.feather")], OpenOptions(mode="RGB"))
 
 
 def _open(path: str) -> Any:

@@ -84,7 +84,7 @@ class Frame(ArrowSource):
 
         random = np.random.default_rng(0)
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(random.random(3 * rows)), 3)
-        return cls.opened(pa.table({"x": vectors, "y": ["ab"[i % 2] for i in range(rows)]}), OpenOptions())
+        return cls.opened(pa.table({"x": vectors, "y": ["ab"[i % 2] for i in range(rows)]}), OpenOptions(mode="RGB"))
 
 
 def _names_image(column: Any) -> bool:

@@ -87,4 +87,4 @@ class HuggingFace(ArrowSource):
             {"x": datasets.Sequence(datasets.Value("float64"), length=3), "label": datasets.ClassLabel(names=["a", "b"])}
         )
         made = {"x": random.random((rows, 3)).tolist(), "label": [i % 2 for i in range(rows)]}
-        return cls.opened(datasets.Dataset.from_dict(made, features=kinds), OpenOptions())
+        return cls.opened(datasets.Dataset.from_dict(made, features=kinds), OpenOptions(mode="RGB"))

@@ -16,6 +16,7 @@ from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.file_rows import FileSource, example_files
 from bitesize.sources.image_headers import probe
 from bitesize.sources.protocol import Into, raise_bad
+from bitesize.sources.tiff_pages import TiffPages
 from bitesize.spec import Encoded, Mode
 
 
@@ -38,7 +39,7 @@ class ImageFiles(FileSource):
         Counts of what the scan left out.
     """
 
-    title = "images: JPEG, PNG, WebP, BMP, TIFF, GIF, JPEG 2000, PNM"
+    title = "images: JPEG, PNG, WebP, BMP, TIFF, GIF, JPEG 2000, PNM, AVIF"
     suffixes = SUFFIXES
 
     def __init__(
@@ -61,8 +62,12 @@ class ImageFiles(FileSource):
 
     @classmethod
     def of_files(cls, files: RowFiles, options: OpenOptions) -> Source:
-        """Open images."""
-        probed = probe(files.names, options.mode)
+        """Open images; pages of TIFF files as arrays, unless only the first of each is used."""
+        probed = probe(files.names, options.mode, options.pages)
+        if probed.pages != "first":
+            stacks = TiffPages.of_pages(files, probed.pages, options)
+            stacks.choices = (*stacks.choices, *probed.choices)
+            return stacks
         source = cls(
             files.names,
             files.labels,

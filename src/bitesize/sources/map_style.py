@@ -181,7 +181,7 @@ class MapStyle(Source):
     @classmethod
     def example(cls, folder: Path, rows: int) -> Source:
         """Make a dataset of four numbers and a class."""
-        return cls.opened(_Example(rows), OpenOptions())
+        return cls.opened(_Example(rows), OpenOptions(mode="RGB"))
 
 
 def _fields(item: Any) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

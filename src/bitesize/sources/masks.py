@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import NotFound
-from bitesize.files.names import Names, NamesBuilder
+from bitesize.files.names import Names
 from bitesize.files.pread import read_files
 from bitesize.sources.base import Source
 from bitesize.sources.file_rows import FileSource
+from bitesize.sources.mask_names import pair_masks
 from bitesize.sources.protocol import Into, raise_bad
 from bitesize.spec import Encoded, Mode
 from bitesize.storage.url import is_url
 
-# Suffixes of mask names after the name of the image.
-_END = re.compile(
-    rb"[-_](?:gtfine_labelids|gtcoarse_labelids|mask|masks|seg|segmentation|label|labels|labelids|gt|groundtruth|l)$",
-    re.IGNORECASE,
-)
-_IMAGE_END = re.compile(rb"[-_](?:image|img|leftimg8bit|rgb)$", re.IGNORECASE)
 # Lossless formats for masks.
 MASK_SUFFIXES = frozenset((".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".pgm", ".pbm", ".pnm"))
 
@@ -63,10 +55,7 @@ class ImagesWithMasks(FileSource):
         left_out: Mapping[str, int] | None = None,
         by_position: bool = False,
     ) -> None:
-        paired, unused = (masks, 0) if by_position else _pair(names, masks)
-        left_out = dict(left_out or {})
-        if unused:
-            left_out["masks without an image"] = unused
+        paired, left_out = (masks, left_out) if by_position else pair_masks(names, masks, left_out)
         super().__init__(names, None, None, left_out, Encoded("image", mode, orient))
         self._masks = paired
         self.spec = {"x": Encoded("image", mode, orient), "y": Encoded("mask", "L", orient)}
@@ -109,25 +98,3 @@ class ImagesWithMasks(FileSource):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(random.integers(0, 256 if kind == "images" else 2, shape, np.uint8)).save(path)
         return cls(scan(folder / "images", MASK_SUFFIXES).names, scan(folder / "masks", MASK_SUFFIXES).names)
-
-
-def _pair(names: Names, masks: Names) -> tuple[Names, int]:
-    """Return the mask of each image, and the number of masks without an image."""
-    numbers = {os.path.splitext(masks.relative(i))[0]: i for i in range(len(masks))}
-    numbers = {_END.sub(b"", stem): i for stem, i in numbers.items()} | numbers
-    chosen, missing = [], []
-    for i in range(len(names)):
-        stem = os.path.splitext(names.relative(i))[0]
-        number = numbers.get(stem, numbers.get(_IMAGE_END.sub(b"", stem)))
-        if number is None:
-            missing.append(names.show(i))
-        else:
-            chosen.append(number)
-    if missing:
-        first = ", ".join(missing[:10])
-        raise NotFound(f"{len(missing)} of {len(names)} images have no mask of the same name: {first}")
-    builder = NamesBuilder(masks.root)
-    for number in chosen:
-        folder, name = masks.parts(number)
-        builder.add(folder, (name,))
-    return builder.build(), len(masks) - len(set(chosen))

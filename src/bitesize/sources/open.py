@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitesize.errors import BadFile, BadSetting, first_few
 from bitesize.lazy.array import LazyArray
 from bitesize.sources.addresses import check_used, listed_as, prepare
+from bitesize.sources.axes import set_axes
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.features import StackedFields
@@ -21,11 +22,12 @@ from bitesize.sources.combine.with_fields import WithFields
 from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.contents import refuse_contents
 from bitesize.sources.given import plain_data, plain_labels
+from bitesize.sources.image_modes import with_modes
 from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import SplitRequired
-from bitesize.spec import Encoded, Field, Mode
+from bitesize.spec import Encoded, Field, Mode, Pages, check_pages
 from bitesize.storage import paths, remote
 from bitesize.storage.url import is_url
 
@@ -44,13 +46,15 @@ def open(  # noqa: A001 - reads as bs.open
     *,
     split: str | None = None,
     fields: Sequence[str] | Mapping[str, str] | None = None,
-    mode: Mode = "RGB",
+    mode: Mode = "auto",
     orient: bool = True,
     weights: str | None = None,
     tag_delimiter: str | None = None,
     file_is_row: bool | None = None,
+    axes: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
     listing: str | os.PathLike[str] = "auto",
+    pages: Pages | None = None,
 ) -> Source:
     """Open data as a `Source` without loading it: files of one row each are only listed, not opened.
 
@@ -85,7 +89,9 @@ def open(  # noqa: A001 - reads as bs.open
         For data with named fields: the fields to select, or new names for them, ``{"x": "image", "y": "label"}``. Default: all
         fields.
     mode
-        Color mode of decoded images: ``"RGB"``, ``"L"`` (gray), ``"RGBA"``, or ``"I;16"`` (gray of 16 bits, values kept).
+        Values of decoded images: ``"RGB"``, ``"L"`` (gray) or ``"RGBA"`` with 8 bits; ``"I;16"`` (gray of 16 bits, values kept); or
+        ``"unchanged"``: channels and dtype of the files, which must all agree with the first one. ``"auto"``: ``"RGB"`` for gray, RGB,
+        RGBA and palettes of 8 bits, ``"unchanged"`` if a look at some files shows other values; `Source.choices` says so.
     orient
         Whether to rotate images upright according to their EXIF orientation.
     weights
@@ -97,6 +103,9 @@ def open(  # noqa: A001 - reads as bs.open
     file_is_row
         For `.npy`, HDF5 and `.npz` files: whether each file is one row, or holds many rows along its first axis. None: the
         usual meaning of the format, reported in `Source.choices`.
+    axes
+        For arrays and files of arrays, what the axes of one row are: ``"HW"``, ``"HWC"`` (images), ``"DHW"`` or ``"DHWC"`` (volumes:
+        depth, height, width, channels). None: the shape decides; rows with four axes are volumes, and rows with three are images.
     storage_options
         For data at addresses, settings of its storage, for this process: credentials, ``endpoint``, ``region``, ``profile``,
         ``anonymous=True`` for public data, ``requester_pays=True``. None: environment variables, profiles and roles of the machine.
@@ -104,6 +113,11 @@ def open(  # noqa: A001 - reads as bs.open
         For folders at addresses. ``"auto"``: a list of more than 10,000 objects that is less than a day old is used again; others are made
         again. ``"new"``: the objects are listed. Otherwise, path or address of a file that replaces listing: an S3 inventory (its
         ``manifest.json``), or a CSV, Parquet or JSON Lines file with a column of names.
+    pages
+        What the pages of TIFF files are: ``"first"``: only the first page is read; ``"channels"``: channels of one image, (H, W, pages);
+        ``"depth"``: slices of a volume, (pages, H, W) or (pages, H, W, C); ``"rows"``: one row each, with the label of their file. Values
+        are unchanged, and all files must have the shape and the type of the first one. None: what the metadata of the first file say
+        (ImageJ, OME), else ``"first"``; `Source.choices` says so.
 
     Returns
     -------
@@ -127,7 +141,10 @@ def open(  # noqa: A001 - reads as bs.open
     >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
-    options = OpenOptions(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing)
+    check_pages(pages)
+    options = OpenOptions(
+        labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing, axes, pages
+    )
     return _opened_source(data, options) if isinstance(data, Source) else _open_data(data, options)
 
 
@@ -137,14 +154,17 @@ def _opened_source(source: Source, options: OpenOptions) -> Source:
         raise BadSetting("a Source already has labels, fields and a split")
     if options.storage_options is not None or options.listing != "auto":
         raise BadSetting("storage_options= and listing= are for data at addresses, but a Source is already open")
+    if options.axes is not None:
+        raise BadSetting(f"axes={options.axes!r} is for data that is opened now, but a Source is already open")
     return source
 
 
 def _open_data(data: Any, options: OpenOptions) -> Source:
     """Open data by the rules, and note the folders that were listed for it."""
     with remote.listing() as lists, listed_as(data, options):
-        source = _open_by_rules(data, options)
+        source = with_modes(_open_by_rules(data, options))
         source.choices = (*source.choices, *(Choice(remote.summary(found), "") for found in lists))
+    set_axes(source, options.axes)
     return source
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from bitesize.spec import Mode
+from bitesize.spec import Mode, Pages
 
 if TYPE_CHECKING:
     from bitesize.files.names import Names
@@ -26,7 +26,7 @@ class OpenOptions:
     fields
         Names of fields to take, or ``{name here: name in the data}``; None for all.
     mode, orient
-        Color mode and rotation of decoded images.
+        Mode and rotation of decoded images; ``"auto"`` is settled by `bitesize.open` when the data are open.
     split
         Split to open, for data that names the split of each row.
     weights
@@ -37,8 +37,13 @@ class OpenOptions:
         Whether each file is one row, for kinds of files that may hold one row or many; None where the source is to find out.
     storage_options
         Settings of the storage of data at addresses, such as credentials; None for those of the environment.
+    pages
+        What the pages of a TIFF are: ``"first"`` (the others are left out), ``"channels"``, ``"depth"`` or ``"rows"``; None where its
+        metadata decide.
     listing
         Which list of the objects at an address is used: ``"auto"``, ``"new"``, or a file that replaces it.
+    axes
+        Axes of rows that are arrays, such as ``"DHW"``; None where the shape decides.
 
     Examples
     --------
@@ -50,7 +55,7 @@ class OpenOptions:
 
     labels: Any = None
     fields: Sequence[str] | Mapping[str, str] | None = None
-    mode: Mode = "RGB"
+    mode: Mode = "auto"
     orient: bool = True
     split: str | None = None
     weights: str | None = None
@@ -58,6 +63,8 @@ class OpenOptions:
     file_is_row: bool | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)  # they may hold secrets
     listing: str | os.PathLike[str] = "auto"
+    axes: str | None = None
+    pages: Pages | None = None
 
 
 class RowFiles(NamedTuple):

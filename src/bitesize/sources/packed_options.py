@@ -49,11 +49,10 @@ def opened_as(part: Part, name: str, options: OpenOptions) -> Field | Encoded:
     stored, held = part.spec[name], part.fields[name]
     if not isinstance(stored, Encoded) or stored.kind == "mask":
         return stored
-    default = OpenOptions()
     if held.kind == "blob":
-        mode = stored.mode if options.mode == default.mode else options.mode
+        mode = stored.mode if options.mode == "auto" else options.mode
         return replace(stored, mode=mode, orient=stored.orient and options.orient)
-    if options.mode not in (default.mode, stored.mode):
+    if options.mode not in ("auto", stored.mode):
         raise BadSetting(
             f"mode={options.mode!r}: the store holds pixels of mode {stored.mode!r}: pack the data again with it"
         )

@@ -216,7 +216,7 @@ class Parquet(ArrowSource):
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(random.random(3 * rows)), 3)
         table = pa.table({"x": images, "vector": vectors, "y": ["ab"[i % 2] for i in range(rows)]})
         pq.write_table(table, folder / "data.parquet", row_group_size=7)
-        return cls.opened([str(folder / "data.parquet")], OpenOptions())
+        return cls.opened([str(folder / "data.parquet")], OpenOptions(mode="RGB"))
 
 
 @contextmanager

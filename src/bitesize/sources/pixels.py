@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
 from bitesize.decode.header import read_info
+from bitesize.decode.info import check_pixels
 from bitesize.decode.reduced import log_losses
 from bitesize.errors import BadFile, BadRows
 from bitesize.memory.decode_buffer import DecodeBuffer
@@ -46,6 +47,7 @@ class StoredPixels:
         mode = self._encoded.mode
         try:
             info = read_info(data)
+            check_pixels(info, mode, self._encoded.pixels)
             log_losses(self._source, row, info, mode)
             before = aligned(len(data))
             charge = before + decode_nbytes(info, mode, 8, len(data))

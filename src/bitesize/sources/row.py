@@ -9,6 +9,7 @@ import numpy as np
 
 from bitesize.decode.decode import decode, pixels_nbytes
 from bitesize.decode.header import read_info
+from bitesize.decode.info import check_pixels
 from bitesize.errors import BadRows, DoesNotFit
 from bitesize.memory.limits import available
 from bitesize.sources.row_source import RowSource
@@ -57,6 +58,7 @@ def read_row(source: RowSource, row: int) -> dict[str, Any]:
 
 def _decoded(data: memoryview, field: Encoded) -> Any:
     info = read_info(data)
+    check_pixels(info, field.mode, field.pixels)
     nbytes = pixels_nbytes(info, field.mode, 8)
     limit = available()
     if nbytes > limit.room:

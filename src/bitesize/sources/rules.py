@@ -31,6 +31,7 @@ from bitesize.sources.layouts.listing import (
     row_kind,
     with_choices,
 )
+from bitesize.sources.layouts.series import dicom_series
 from bitesize.sources.registry import match_object
 from bitesize.sources.splits import choose_files
 from bitesize.sources.table import Table, labeled_files
@@ -251,6 +252,11 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "folder", "Zarr folders", "subfolders that are Zarr, `0.zarr 1.zarr`, in class folders or not",
         "one row each in class folders; else many rows each", "`file_is_row=`, `labels=`", folders.zarr_folders,
+    ),
+    Rule(
+        "folder", "series of DICOM files", "`.dcm` files, of which most folders have several slices of a series, or `pages=\"depth\"`",
+        "a volume for each series, its files the slices; classes are the first folders if one has several series", "`pages=\"rows\"`, `labels=`",
+        lambda path, options: dicom_series(path, options, open_folder),
     ),
     Rule(
         "folder", "a folder of files", "subfolders with files, or files alone",

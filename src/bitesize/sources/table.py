@@ -174,7 +174,7 @@ class Table(WithFields):
             Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8)).save(folder / f"{i}.png")
             lines.append(f"{i}.png,{'ab'[i % 2]},{i / rows}")
         (folder / "table.csv").write_text("\n".join(lines), encoding="utf-8")
-        return cls.opened([str(folder / "table.csv")], OpenOptions())
+        return cls.opened([str(folder / "table.csv")], OpenOptions(mode="RGB"))
 
 
 class LabeledFiles(NamedTuple):

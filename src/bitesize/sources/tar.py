@@ -372,7 +372,7 @@ class Tar(Source):
                         member = tarfile.TarInfo(f"{i:04}.{kind}")
                         member.size = len(data)
                         tar.addfile(member, io.BytesIO(data))
-        return cls.opened(paths, OpenOptions())
+        return cls.opened(paths, OpenOptions(mode="RGB"))
 
 
 def _wanted(kinds: Sequence[str], options: OpenOptions, where: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.pipeline.inference import looks_like_series
 from bitesize.sources.base import Source
-from bitesize.spec import CHANNELS, Encoded, Field, Mode, image_channels
+from bitesize.spec import PIXELS, Encoded, Field, Mode, Pixels, image_channels
 from bitesize.training.values import Values, adapt_scaling, measure_values, saved_scaling
 from bitesize.transforms.base import Step, from_dict
 from bitesize.transforms.color import ColorMatrix
@@ -20,7 +20,9 @@ from bitesize.transforms.normalize import Normalize, Scale
 
 Shape = tuple[int, ...]
 # Image modes by number of channels.
-_MODES = {channels: mode for mode, channels in CHANNELS.items() if mode != "I;16"}
+_MODES = {pixels.channels: mode for mode, pixels in PIXELS.items() if pixels.dtype == np.uint8}
+# Types of training data that are not photographs: image files are then decoded unchanged.
+_WIDE = ("uint16", "int16", "uint32", "int32")
 # Values of 0 to 255 may overshoot by this much, for example after a bicubic resize; a sample below the second is in other units.
 _OVERSHOOT, _DIM = 32.0, 32.0
 _BYTE = 255.0
@@ -35,12 +37,29 @@ def image_mode(config: Mapping[str, Any]) -> Mode | None:
         Config of the run.
     """
     shape, mode = tuple(config["input_shape"]), config["settings"].get("mode", "RGB")
+    if mode == "auto":
+        mode = config.get("image_mode")  # None if the run was trained on arrays
     channels = image_channels(shape)
     if channels is None or (len(shape) == 2 and looks_like_series(shape)):
         return None
-    if len(shape) == 3 and CHANNELS.get(mode) == channels:
+    if len(shape) == 3 and (mode == "unchanged" or (mode in PIXELS and PIXELS[mode].channels == channels)):
         return cast("Mode", mode)
+    if mode is None and config.get("value_range", {}).get("dtype") in _WIDE:
+        return "unchanged"
     return cast("Mode | None", _MODES.get(channels))
+
+
+def image_pixels(config: Mapping[str, Any]) -> Pixels | None:
+    """Return the channels and the dtype of the images of a run that are decoded unchanged; None for others."""
+    if image_mode(config) != "unchanged":
+        return None
+    return Pixels(image_channels(tuple(config["input_shape"])) or 1, saved_scaling({"scaling": [], **config})[1].numpy_dtype)
+
+
+def mode_of(source: Source) -> Mode | None:
+    """Return the mode in which images of the field ``x`` are decoded; None for arrays."""
+    field = source.spec["x"]
+    return field.mode if isinstance(field, Encoded) else None
 
 
 def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[list[Step], list[str]]:

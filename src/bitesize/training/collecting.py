@@ -26,14 +26,14 @@ from bitesize.sources.registry import by_suffix
 from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded
 from bitesize.storage import paths
-from bitesize.training.adapting import channels_first, fits, image_mode, is_row
+from bitesize.training.adapting import channels_first, fits, image_mode, image_pixels, is_row
 from bitesize.training.data import named, open_for_run, with_features
 from bitesize.training.given import Given, Objects, OneEach, Rows
 from bitesize.training.pictures import is_pillow
 
 _TEXT = (str, bytes, os.PathLike)
 # Settings of `bitesize.open` that define the data, and not only how images are decoded.
-_LAYOUT = ("fields", "weights", "tag_delimiter", "file_is_row")
+_LAYOUT = ("fields", "weights", "tag_delimiter", "file_is_row", "axes")
 _LISTS = (".txt", ".lst", ".json")
 # Layouts of which all files are predicted, also those not listed in a table, such as earlier predictions.
 _LOOSE = ("a folder of files", "a table beside its files")
@@ -254,7 +254,9 @@ class _Collector:
             self._files = []
 
     def _add_names(self, names: Names) -> None:
-        self.given.parts.append(OneEach(names, self._mode, self._orient))
+        self.given.parts.append(
+            OneEach(names, self._mode, self._orient, None if "mode" in self._opening else image_pixels(self._config))
+        )
 
 
 def _is_of_files(source: Source) -> bool:

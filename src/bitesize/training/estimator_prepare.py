@@ -14,6 +14,7 @@ from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
+from bitesize.training.adapting import mode_of
 from bitesize.training.data import check_alike, open_data
 from bitesize.training.epochs import choose_epochs
 from bitesize.training.estimators import build_estimator, takes_only_counts
@@ -154,6 +155,7 @@ def _config(settings: TrainSettings, loader: Loader, evaluated: list[Any], scali
         "sklearn": sklearn.__version__,
         "settings": settings.as_dict(),
         "input_shape": list(loader.spec["x"].shape),
+        "image_mode": mode_of(loader.source),
         "output": "probabilities",
         "transforms": [transform.to_dict() for transform in evaluated],
         "scaling": [step.to_dict() for step in scaling.steps],

@@ -19,10 +19,11 @@ from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header
 from bitesize.files.pread import Handle, read_into, size_of, with_file
 from bitesize.sources.base import OpenOptions, RowFiles, Source
+from bitesize.sources.image_modes import with_modes
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS
 from bitesize.sources.npy import NpyFiles
-from bitesize.spec import Mode
+from bitesize.spec import Mode, Pixels
 from bitesize.storage.url import is_url
 from bitesize.training.pictures import Pictures, described
 
@@ -63,11 +64,14 @@ class OneEach:
         Mode of decoded images; None if the run takes no images.
     orient
         Whether images are rotated upright.
+    pixels
+        Channels and dtype of images that are decoded unchanged; None for those of the first file.
     """
 
     names: Names
     mode: Mode | None
     orient: bool = True
+    pixels: Pixels | None = None
     said: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -132,6 +136,7 @@ class OneEach:
         files = RowFiles(self.names.picked(rows), None, None, {})
         try:
             source = kind.of_files(files, OpenOptions(mode=self.mode or "RGB", orient=self.orient, file_is_row=True))
+            source = with_modes(source, self.pixels)
         except BadFile as error:
             return error
         self.said += [str(choice) for choice in source.choices if str(choice) not in self.said]

@@ -183,7 +183,7 @@ class TrainingLoaders:
             whole = max(need.whole for need in self._decoding)
             certain = (
                 settings.normalize == "data"
-                or what.mode == "I;16"
+                or what.dtype != np.uint8
                 or (settings.normalize, settings.model) == ("model", "mlp")
             )
             return (whole if certain else 0), (whole if certain or is_file(settings.model) else 0)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.decode.header import unchanged_mode
 from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.protocol import Into, raise_bad
-from bitesize.spec import CHANNELS, Field, Mode
+from bitesize.spec import PIXELS, Field, Mode, Pixels
 
 
 def is_pillow(what: Any) -> bool:
@@ -84,7 +85,18 @@ def described(image: Any, mode: Mode | None) -> Field:
     width, height = image.size
     if image.getexif().get(0x0112, 1) >= 5:  # rotated by 90 degrees
         width, height = height, width
-    return Field((height, width, CHANNELS[mode]), np.dtype(np.uint16 if mode == "I;16" else np.uint8))
+    channels, dtype = pixels_of_mode(image, mode)
+    return Field((height, width, channels), dtype)
+
+
+def pixels_of_mode(image: Any, mode: Mode) -> Pixels:
+    """Return channels and dtype of an image of Pillow in a mode."""
+    if mode in PIXELS:
+        return PIXELS[mode]
+    from PIL import Image
+
+    values = np.asarray(Image.new(unchanged_mode(image), (1, 1)))
+    return Pixels(values.size, values.dtype.newbyteorder("="))
 
 
 def pixels_of(image: Any, mode: Mode) -> NDArray[Any]:
@@ -98,6 +110,10 @@ def pixels_of(image: Any, mode: Mode) -> NDArray[Any]:
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)
+    if mode == "unchanged":
+        wanted = unchanged_mode(image)
+        values = np.asarray(image if image.mode == wanted else image.convert(wanted))
+        return values.reshape(image.height, image.width, -1)
     if image.mode == "F" or (image.mode.startswith("I") and mode != "I;16"):
         raise BadFile(
             f"the image has the mode {image.mode}, with more than 8 bits: pass its values as an array, or its file"
@@ -107,4 +123,4 @@ def pixels_of(image: Any, mode: Mode) -> NDArray[Any]:
     if mode != "RGBA" and image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert(mode)).reshape(image.height, image.width, CHANNELS[mode])
+    return np.asarray(image.convert(mode)).reshape(image.height, image.width, PIXELS[mode].channels)

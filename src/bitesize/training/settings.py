@@ -21,7 +21,7 @@ from bitesize.transforms.normalize import Scale
 IMAGE_SIZE = 96
 
 # Settings of `bitesize.open` that a run saves, and their names here; evaluation and prediction use the same settings.
-OPENING = {name: name for name in ("fields", "mode", "orient", "tag_delimiter", "file_is_row")} | {
+OPENING = {name: name for name in ("fields", "mode", "orient", "tag_delimiter", "file_is_row", "axes", "pages")} | {
     "weights": "sample_weights"
 }
 
@@ -34,7 +34,7 @@ class TrainSettings:
     ----------
     data, labels, val
         Arguments of `bitesize.open`: the data, labels as text (see `parse_labels`), and validation data.
-    split, fields, mode, orient, tag_delimiter, file_is_row
+    split, fields, mode, orient, tag_delimiter, file_is_row, axes, pages
         As in `bitesize.open`.
     sample_weights
         Column of sample weights, the ``weights`` of `bitesize.open`.
@@ -94,11 +94,12 @@ class TrainSettings:
     checkpoint_every: str = "5min"
     split: str | None = None
     fields: Any = None
-    mode: str = "RGB"
+    mode: str = "auto"
     orient: bool = True
     sample_weights: str | None = None
     tag_delimiter: str | None = None
     file_is_row: bool | None = None
+    axes: str | None = None
     split_by: str | None = None
     folds: int = 0
     fold: int = 0
@@ -107,6 +108,7 @@ class TrainSettings:
     cache_folder: str | None = None
     cache_kind: Literal["exact", "pixels"] = "exact"
     max_side: int | None = None
+    pages: str | None = None
 
     def __post_init__(self) -> None:
         if self.epochs != "auto" and self.epochs < 1:
@@ -287,7 +289,7 @@ def preparation(source: Source, image_size: int | None, augment: bool) -> list[T
     if image_size is not None:
         check_size("--image-size", image_size, image_size)
     what = source.spec["x"]
-    is_8bit = isinstance(what, Encoded) or what.dtype.name == "uint8"
+    is_8bit = what.dtype.name == "uint8"
     return [*geometry(source, image_size, augment), *([Scale(1 / 255)] if is_8bit else [])]
 
 

@@ -62,6 +62,11 @@ class Values:
         """Return a dict for JSON."""
         return asdict(self)
 
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The dtype."""
+        return np.dtype(self.dtype)
+
     def __str__(self) -> str:
         return f"{self.dtype} from {self.minimum:g} to {self.maximum:g}"
 
@@ -91,7 +96,7 @@ def measure_values(source: Source, budget: Budget) -> Values:
         If the sample has only NaN and infinite values.
     """
     field = source.spec["x"]
-    if isinstance(field, Encoded) and field.mode in ("RGB", "L", "RGBA"):
+    if isinstance(field, Encoded) and field.dtype == np.uint8:
         return Values("uint8", 0.0, _BYTE, True, "bytes")
     sampled = value_range(source, _SAMPLE, memory=budget)
     if sampled.rows and np.isnan(sampled.minimum):

@@ -132,7 +132,7 @@ class Normalize(Transform):
             return
         (m0, m1, m2), (s0, s1, s2) = self._three
         view.per_channel((1 / (whole * s0), 1 / (whole * s1), 1 / (whole * s2)), (-m0 / s0, -m1 / s1, -m2 / s2))
-        view.alpha /= whole
+        view.scale_alpha(1 / whole)
         view.whole = 1.0
 
 
@@ -180,7 +180,7 @@ class Scale(Transform):
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Multiply and add, including a fourth channel."""
         view.per_channel((self.factor,) * 3, (self.offset,) * 3)
-        view.alpha *= self.factor
+        view.scale_alpha(self.factor, self.offset)
         view.whole = 1.0
 
 

@@ -13,6 +13,7 @@ from bitesize.kernels.filters import NEAREST, PLAIN, crop_values, line_values, r
 from bitesize.spec import Field
 from bitesize.transforms.axes import EDGE, Axis, axes_of, whole_place
 from bitesize.transforms.canvas import Canvas
+from bitesize.transforms.clipping import clip, measured
 from bitesize.transforms.view import PLAIN as IDENTITY
 from bitesize.transforms.view import Color, View
 
@@ -41,6 +42,11 @@ class RenderPlan(NamedTuple):
 
 def plan_render(view: View, width: int, height: int, channels: int) -> RenderPlan:
     """Compute what `render` needs for a view on pixels of ``width`` x ``height``."""
+    plan = _plan(view, width, height, channels)
+    return plan if view.percentiles is None else plan._replace(scratch=max(plan.scratch, width * height))
+
+
+def _plan(view: View, width: int, height: int, channels: int) -> RenderPlan:
     out_w, out_h = int(view.width), int(view.height)
     if view.upright:
         axes = x, y, turned = axes_of(view, width, height)
@@ -90,11 +96,12 @@ def render(
     row
         The row of the batch, C-contiguous.
     """
+    view = measured(view, pixels, scratch)
     if plan.kernel == "crop":
         assert plan.axes is not None
-        x, y, _ = plan.axes
+        x, y, turned = plan.axes
         _surround(view, plan, canvas, row)
-        place = (y.begin, x.begin, y.size, x.size, *_place(plan, canvas))
+        place = (y.begin, x.begin, y.size, x.size, *place_of(x, y, turned, canvas))
         _crop(pixels[None], [view], [place], scratch, canvas, row[None])
         return
     mixes, numbers = _arranged(view, pixels.shape[2])
@@ -113,16 +120,17 @@ def render(
         assert plan.axes is not None
         from bitesize.kernels.resample import resample  # loads the compiler: only callers that render wait for it
 
-        x, y, _ = plan.axes
+        x, y, turned = plan.axes
         _surround(view, plan, canvas, row)
         if x.size > 0 and y.size > 0:
-            at, down, across = _place(plan, canvas)
+            at, down, across = place_of(x, y, turned, canvas)
             x_axis, y_axis = (x.origin, x.begin, x.step), (y.origin, y.begin, y.step)
             layout = (at, down, across, canvas.apart, y.size, x.size)
             resample(
                 pixels, x_axis, y_axis, view.kind, (plan.x, plan.y), mixes, colors, canvas.limits, canvas.code, scratch,
                 canvas.flat(row), layout
             )  # fmt: skip
+    clip(view, canvas.pixels(row), canvas.limits)
     _erase(view, canvas, row)
 
 
@@ -146,7 +154,7 @@ class RowPlans(NamedTuple):
 
 def plan_rows(views: list[View], width: int, height: int, channels: int, canvas: Canvas) -> RowPlans:
     """Plan `render_rows`, for views on pixels of ``width`` x ``height``."""
-    places = [whole_place(view, width, height, canvas) for view in views]
+    places = [whole_place(view, width, height, canvas) if view.percentiles is None else None for view in views]
     known = [place for place in places if place is not None]
     if len(known) == len(places):
         return RowPlans(views, known, [])
@@ -202,14 +210,14 @@ def _crop(
     )  # fmt: skip
     for i in range(len(images)):
         view = views[i if len(views) > 1 else 0]
+        if view.bounds is not None:
+            clip(view, canvas.pixels(rows[i]), canvas.limits)
         if view.erased:
             _erase(view, canvas, rows[i])
 
 
-def _place(plan: RenderPlan, canvas: Canvas) -> tuple[int, int, int]:
+def place_of(x: Axis, y: Axis, turned: bool, canvas: Canvas) -> tuple[int, int, int]:
     """Return the index of the first pixel in the output, and the distances to the one below and to the right in the image."""
-    assert plan.axes is not None
-    x, y, turned = plan.axes
     if turned:
         (at, across), (more, down) = x.place(canvas.height, canvas.line), y.place(canvas.width, canvas.step)
     else:
@@ -230,9 +238,16 @@ def _arranged(view: View, channels: int) -> tuple[bool, tuple[float, ...]]:
             return False, (m0, m4, m8, o0, o1, o2)
         return True, (0.0, 0.0, 0.0, o0, o1, o2, m0, m3, m6, m1, m4, m7, m2, m5, m8, 0.0, 0.0, 0.0, 0.0)
     if not mixes:
-        return False, (m0, m4, m8, view.alpha, o0, o1, o2, 0.0)
+        return False, (m0, m4, m8, view.alpha, o0, o1, o2, view.alpha_offset)
     by_channel = (m0, m3, m6, 0.0, m1, m4, m7, 0.0, m2, m5, m8, 0.0)
-    return True, (0.0, 0.0, 0.0, view.alpha, o0, o1, o2, 0.0, *by_channel, 0.0, 0.0, 0.0, 0.0)
+    return True, (0.0, 0.0, 0.0, view.alpha, o0, o1, o2, view.alpha_offset, *by_channel, 0.0, 0.0, 0.0, 0.0)
+
+
+def channel_numbers(view: View, channels: int) -> tuple[float, ...]:
+    """Return the factors and offsets of channels that are not mixed, as kernels take them."""
+    mixes, numbers = _arranged(view, channels)
+    assert not mixes
+    return numbers
 
 
 def _surround(view: View, plan: RenderPlan, canvas: Canvas, row: NDArray[Any]) -> None:
@@ -242,24 +257,24 @@ def _surround(view: View, plan: RenderPlan, canvas: Canvas, row: NDArray[Any]) -
     height, width = (canvas.width, canvas.height) if turned else (canvas.height, canvas.width)
     if x.size == width and y.size == height:
         return
-    pixels, color = canvas.pixels(row), _colored(view)
+    pixels, color = canvas.pixels(row), fill_color(view)
     if turned:
         pixels = pixels.transpose(1, 0, 2)
     pixels = pixels[:: -1 if y.mirrored else 1, :: -1 if x.mirrored else 1]
     top, bottom, left, right = y.skipped, y.skipped + y.size, x.skipped, x.skipped + x.size
     for part in (pixels[:top], pixels[bottom:], pixels[top:bottom, :left], pixels[top:bottom, right:]):
         if part.size:
-            _paint(part, canvas, color)
+            paint(part, canvas, color)
 
 
 def _erase(view: View, canvas: Canvas, row: NDArray[Any]) -> None:
     for left, top, right, bottom, shown in view.erased:
         rows = slice(max(0, math.ceil(top - 0.5)), max(0, math.ceil(bottom - 0.5)))
         columns = slice(max(0, math.ceil(left - 0.5)), max(0, math.ceil(right - 0.5)))
-        _paint(canvas.pixels(row)[rows, columns], canvas, shown)
+        paint(canvas.pixels(row)[rows, columns], canvas, shown)
 
 
-def _colored(view: View) -> Color:
+def fill_color(view: View) -> Color:
     """Return the fill color as values of the batch."""
     if view.gains is not None:
         return tuple(g * c + o for g, c, o in zip(view.gains, view.fill, view.offsets, strict=True))
@@ -271,9 +286,9 @@ def _colored(view: View) -> Color:
     )
 
 
-def _paint(pixels: NDArray[Any], canvas: Canvas, color: Color) -> None:
-    """Fill pixels of a row; a fourth channel, alpha, with 0."""
-    values = np.array((*color, 0.0))[: pixels.shape[2]]
+def paint(pixels: NDArray[Any], canvas: Canvas, color: Color) -> None:
+    """Fill pixels of a row, channels last; a fourth channel, alpha, with 0."""
+    values = np.array((*color, 0.0))[: pixels.shape[-1]]
     low, high = canvas.limits
     if low < high:
         values = np.clip(np.floor(values + 0.5), low, high)
@@ -328,5 +343,6 @@ def render_mask(
         (height, width), C-contiguous.
     """
     view.kind, view.erased, view.color, view.gains = NEAREST, (), IDENTITY, None
+    view.bounds = view.percentiles = None
     view.fill = (float(fill),) * 3
     render(numbers, view, RenderPlan("warp", 1, 1, mask_values(canvas.width)), scratch, canvas, row)

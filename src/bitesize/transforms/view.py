@@ -48,18 +48,23 @@ class View:
         Rectangles of the output that show one color instead, which is final.
     color : tuple of 12 float
         A 3 x 4 matrix: ``out = color[:, :3] @ rgb + color[:, 3]``.
-    alpha : float
-        Factor of a fourth channel.
+    alpha, alpha_offset : float
+        Factor and offset of a fourth channel.
     gains, offsets : tuple of float, or None
         For images whose channels are no colors, a factor and an offset for each, in place of `color` and `alpha`.
     whole : float
         What full brightness is before the next step: 255 for 8-bit values, 1 for floats, which are not rescaled.
     kind : int
         Interpolation: `BILINEAR`, `BICUBIC` or `NEAREST`.
+    bounds : tuple of (tuple of float, tuple of float), or None
+        Least and greatest value of each channel of the result, without alpha.
+    percentiles : tuple of 2 float, or None
+        Percentiles of the source that are to be measured, and to become 0 and 1 before all color; see `stretch`.
     """
 
     __slots__ = (
-        "a", "alpha", "b", "c", "color", "d", "e", "erased", "f", "fill", "gains", "height", "kind", "offsets", "whole", "width"
+        "a", "alpha", "alpha_offset", "b", "bounds", "c", "color", "d", "e", "erased", "f", "fill", "gains", "height", "kind",
+        "offsets", "percentiles", "whole", "width"
     )  # fmt: skip
 
     def __init__(self, width: float, height: float, whole: float = 255.0) -> None:
@@ -70,7 +75,9 @@ class View:
         self.fill: Color = BLACK
         self.erased: tuple[Erased, ...] = ()
         self.color: tuple[float, ...] = PLAIN
-        self.alpha = 1.0
+        self.alpha, self.alpha_offset = 1.0, 0.0
+        self.bounds: tuple[Color, Color] | None = None
+        self.percentiles: tuple[float, float] | None = None
         self.gains: tuple[float, ...] | None = None
         self.offsets: tuple[float, ...] = ()
         self.whole = whole
@@ -180,6 +187,8 @@ class View:
         """
         if self.gains is not None:
             raise BadSetting(f"colors are mixed of red, green and blue, and this image has {len(self.gains)} channels")
+        if self.bounds is not None:
+            raise BadSetting("colors cannot be mixed after values were clipped, by Window or Percentiles")
         m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11 = m
         n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11 = self.color
         self.color = (
@@ -198,6 +207,8 @@ class View:
 
         Where an image's channels are no colors, three equal numbers are meant for all of them.
         """
+        if self.bounds is not None:
+            self._move_bounds(factor, offset)
         if self.gains is not None:
             self._per_channel(_each(factor, len(self.gains)), _each(offset, len(self.gains)))
             return
@@ -219,7 +230,7 @@ class View:
         if self.gains is not None:
             return self.gains, self.offsets
         m = self.color
-        return (m[0], m[5], m[10], self.alpha)[:channels], (m[3], m[7], m[11], 0.0)[:channels]
+        return (m[0], m[5], m[10], self.alpha)[:channels], (m[3], m[7], m[11], self.alpha_offset)[:channels]
 
     def _per_channel(self, factor: Color, offset: Color) -> None:
         assert self.gains is not None
@@ -229,6 +240,42 @@ class View:
             (x0, y0, x1, y1, tuple(f * c + o for f, c, o in zip(factor, color, offset, strict=True)))
             for x0, y0, x1, y1, color in self.erased
         )
+
+    def scale_alpha(self, factor: float, offset: float = 0.0) -> None:
+        """Multiply and add a fourth channel."""
+        self.alpha, self.alpha_offset = self.alpha * factor, self.alpha_offset * factor + offset
+
+    def to_unit(self) -> None:
+        """Clip all values to 0 to 1; alpha is scaled to this range."""
+        count = len(self.gains) if self.gains is not None else 3
+        lows, highs = self.bounds or ((0.0,) * count, (1.0,) * count)
+        self.bounds = tuple(map(_in_unit, lows)), tuple(map(_in_unit, highs))
+        self.erased = tuple((x0, y0, x1, y1, tuple(map(_in_unit, color))) for x0, y0, x1, y1, color in self.erased)
+        self.scale_alpha(1 / self.whole)
+        self.whole = 1.0
+
+    def stretch(self, lows: Sequence[float], highs: Sequence[float]) -> None:
+        """Scale the channels of the source, before all other color, so that these values become 0 and 1. Equal ones become 0."""
+        factor = [1.0 / (high - low) if high > low else 1.0 for low, high in zip(lows, highs, strict=True)]
+        self.percentiles = None
+        if self.gains is not None:
+            self.offsets = tuple(
+                offset - gain * low * f for offset, gain, low, f in zip(self.offsets, self.gains, lows, factor, strict=True)
+            )
+            self.gains = tuple(gain * f for gain, f in zip(self.gains, factor, strict=True))
+            return
+        color = list(self.color)
+        for c in range(3):  # colors are not mixed where values are clipped
+            low, f = lows[min(c, len(lows) - 1)], factor[min(c, len(lows) - 1)]
+            color[4 * c + 3] -= color[5 * c] * low * f
+            color[5 * c] *= f
+        self.color = tuple(color)
+
+    def _move_bounds(self, factor: Sequence[float], offset: Sequence[float]) -> None:
+        assert self.bounds is not None
+        factor, offset = (_each(numbers, len(self.bounds[0])) for numbers in (factor, offset))
+        moved = [sorted((f * low + o, f * high + o)) for f, low, high, o in zip(factor, *self.bounds, offset, strict=True)]
+        self.bounds = tuple(low for low, _ in moved), tuple(high for _, high in moved)
 
     # --- the source --------------------------------------------------------------------------------------------------
 
@@ -263,8 +310,12 @@ def _each(values: Sequence[float], channels: int) -> Color:
     if len(values) == channels:
         return tuple(values)
     if any(value != values[0] for value in values):
-        raise BadSetting(f"one number, or {channels} are needed for an image of {channels} channels, not {len(values)}")
+        raise BadSetting(f"one number, or {channels} are needed for rows of {channels} channels, not {len(values)}")
     return (values[0],) * channels
+
+
+def _in_unit(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
 
 
 def _painted(m: Sequence[float], color: Color) -> Color:

@@ -71,25 +71,25 @@ def gif_animated(root):
     return Given(str(root))
 
 
-HEIC = b"\x00\x00\x00\x24ftypheic\x00\x00\x00\x00mif1heic" + b"\0" * 64
+JPEG_XL = b"\xff\x0a" + b"\0" * 64
 
 
-@layout(labels_of([i for i in range(12) if i % 4], lambda i: CAT_DOG[i % 2]), kind="may_refuse", say=("heic",))
-def heic_among_jpegs(root):
-    """HEIC files of a phone among JPEG files."""
+@layout(labels_of([i for i in range(12) if i % 4], lambda i: CAT_DOG[i % 2]), kind="may_refuse", say=("jxl",))
+def jpeg_xl_among_jpegs(root):
+    """JPEG XL files among JPEG files."""
     for i in range(12):
         if i % 4:
             save_image(root / CAT_DOG[i % 2] / f"IMG_{i:04d}.JPG", i)
         else:
-            write_file(root / CAT_DOG[i % 2] / f"IMG_{i:04d}.HEIC", HEIC)
+            write_file(root / CAT_DOG[i % 2] / f"IMG_{i:04d}.JXL", JPEG_XL)
     return Given(str(root))
 
 
-@layout(TRAIN, kind="must_refuse", named=("HEIC",))
-def heic_only(root):
-    """Only HEIC files."""
+@layout(TRAIN, kind="must_refuse", named=("JPEG XL",))
+def jpeg_xl_only(root):
+    """Only JPEG XL files."""
     for i in range(12):
-        write_file(root / CAT_DOG[i % 2] / f"IMG_{i:04d}.HEIC", HEIC)
+        write_file(root / CAT_DOG[i % 2] / f"IMG_{i:04d}.JXL", JPEG_XL)
     return Given(str(root))
 
 

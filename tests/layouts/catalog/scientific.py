@@ -143,9 +143,9 @@ def zarr_images_labels(root):
     return Given(str(root / "plate.zarr"))
 
 
-@layout(unlabeled(), kind="must_refuse", named=(".nii.gz",))
+@layout(unlabeled(), kind="must_refuse", named=("damaged",))
 def nnunet_nifti(root):
-    """nnU-Net: compressed NIfTI files."""
+    """nnU-Net: compressed NIfTI files that are cut off."""
     for i in range(4):
         write_file(root / "imagesTr" / f"liver_{i:03d}_0000.nii.gz", b"\x1f\x8b\x08\x00")
         write_file(root / "labelsTr" / f"liver_{i:03d}.nii.gz", b"\x1f\x8b\x08\x00")
@@ -153,9 +153,9 @@ def nnunet_nifti(root):
     return Given(str(root))
 
 
-@layout(unlabeled(), kind="must_refuse", named=(".dcm",))
+@layout(unlabeled(), kind="must_refuse", named=("DICOM",))
 def dicom_class_folders(root):
-    """DICOM files in class folders."""
+    """DICOM files without pixels in class folders."""
     for i in range(6):
         write_file(root / ("normal", "abnormal")[i % 2] / f"IM{i:04d}.dcm", b"\0" * 128 + b"DICM")
     return Given(str(root))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, NotFound
-from bitesize.files.names import Names, show
+from bitesize.files.names import Names, show, stem_of
 from bitesize.sources.choices import Choice
 from bitesize.sources.labels import class_numbers
 from bitesize.storage import paths
@@ -175,7 +175,8 @@ def _key(name: Any) -> str:
 
 def _keys(names: Names, i: int) -> list[str]:
     relative, name = _key(names.relative(i)), paths.basename(_key(names.relative(i)))
-    return [relative, _key(names.path(i)), name, os.path.splitext(relative)[0], os.path.splitext(name)[0]]
+    stems = [os.fsdecode(stem_of(os.fsencode(each))) for each in (relative, name)]
+    return [relative, _key(names.path(i)), name, *stems]
 
 
 def _refuse_doubtful_order(names: Names) -> None:

@@ -203,7 +203,7 @@ def listed_folder(path: str, options: OpenOptions, open_folder: Callable[[str, O
 def _of_listing(listing: Listing, kind: type[Source], path: str, options: OpenOptions) -> Source:
     """Open listed files of one kind: one row each, or many."""
     if kind.file_is_row:
-        return _files_of_one_row(listing, kind, options)
+        return files_of_one_row(listing, kind, options)
     if listing.labels is None or listing.classes is None or len(listing.classes) < 2 or options.labels is not None:
         return of_many_files(kind, sorted(paths_of(listing.names), key=path_key), path, options)
     groups: dict[str, list[str]] = {name: [] for name in listing.classes}
@@ -215,7 +215,8 @@ def _of_listing(listing: Listing, kind: type[Source], path: str, options: OpenOp
     )
 
 
-def _files_of_one_row(listing: Listing, kind: type[Source], options: OpenOptions) -> Source:
+def files_of_one_row(listing: Listing, kind: type[Source], options: OpenOptions) -> Source:
+    """Open listed files of one row each, with labels of the user or of class folders."""
     listing = _of_split(without_masks(listing), options)
     if options.labels is not None and options.labels is not False:
         return of_names(listing.names, listing.left_out, options, listed=False, kind=kind)

@@ -13,7 +13,7 @@ import numpy as np
 from bitesize.decode.foreign import FOREIGN_SUFFIXES
 from bitesize.decode.header import sniff
 from bitesize.errors import BadSetting, BitesizeError
-from bitesize.files.names import Names, show
+from bitesize.files.names import Names, show, suffix_of
 from bitesize.files.pread import read_into, with_file
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import OpenOptions, RowFiles, Source
@@ -105,12 +105,12 @@ def one_kind(names: Sequence[str], counts: Mapping[str, int] | None = None) -> t
     BadSetting
         If a file has no known format, or there are several formats.
     """
-    suffixes = counts or Counter(os.path.splitext(name)[1].lower() for name in names)
+    suffixes = counts or Counter(map(_suffix, names))
     chosen: dict[type[Source], str] = {}
-    for name in {os.path.splitext(name)[1].lower() or name: name for name in names}.values():
+    for name in {_suffix(name) or name: name for name in names}.values():
         kind = (match_object(name) if paths.isdir(name) else by_suffix(name)) or _by_bytes(name)
         if kind is None:
-            why = REASONS.get(os.path.splitext(name)[1].lower())
+            why = REASONS.get(_suffix(name))
             raise BadSetting(
                 f"{name} cannot be opened: {why or 'neither its suffix nor its first bytes match a known format (`bitesize formats` lists them)'}"
             )
@@ -233,6 +233,11 @@ def folder_of(path: str | bytes) -> str:
 def paths_of(names: Names) -> list[str]:
     """Return all paths as text."""
     return [os.fsdecode(names.path(i)) for i in range(len(names))]
+
+
+def _suffix(path: str) -> str:
+    """Return the suffix of a path, in lower case."""
+    return os.fsdecode(suffix_of(os.fsencode(os.path.basename(path))))
 
 
 def _by_bytes(path: str) -> type[Source] | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bitesize.errors import BadSetting, NotFound
-from bitesize.files.names import names_of
+from bitesize.files.names import names_of, stem_of, suffix_of
 from bitesize.files.scan import Listing, path_key, scan
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
@@ -16,6 +16,9 @@ from bitesize.sources.image_headers import probe
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
 from bitesize.sources.masks import MASK_SUFFIXES, ImagesWithMasks
+from bitesize.sources.nifti import NiftiFiles
+from bitesize.sources.nifti_masks import NiftiWithMasks
+from bitesize.sources.registry import need
 from bitesize.sources.splits import SplitRequired, choose, split_in, split_rank, subfolders
 from bitesize.storage import paths
 
@@ -37,11 +40,15 @@ _IMAGES = frozenset(
         "originals",
         "rgb",
         "leftimg8bit",
+        "imagestr",
     ]
 )
 _MASKS = frozenset(
-    ["mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentations", "segmentationclass", "seg", "segs", "target", "targets", "gt", "groundtruth", "truth", "y", "manual", "gtfine", "gtcoarse"]
+    ["mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentations", "segmentationclass", "seg", "segs", "target", "targets", "gt", "groundtruth", "truth", "y", "manual", "gtfine", "gtcoarse", "labelstr"]
 )  # fmt: skip
+# Images and volumes, and their masks.
+_SUFFIXES = frozenset((*ImageFiles.suffixes, *NiftiFiles.suffixes))
+_MASK_SUFFIXES = MASK_SUFFIXES | {*NiftiFiles.suffixes}
 _MASK_END = re.compile(
     r"[-_. ](?:mask|masks|seg|segmentation|label|labels|gt|groundtruth|annotation)(?=$|[-_. ]?\d*$)", re.IGNORECASE
 )
@@ -58,11 +65,11 @@ def paired_folders(path: str, options: OpenOptions) -> Source | None:
     for name in subfolders(path):
         split, role = _role(name)
         folder = paths.join(path, name)
-        if role in _IMAGES and _holds_only(folder, ImageFiles.suffixes):
+        if role in _IMAGES and _holds_only(folder, _SUFFIXES):
             images[split] = folder
-        elif role in _MASKS and _holds_only(folder, MASK_SUFFIXES):
+        elif role in _MASKS and _holds_only(folder, _MASK_SUFFIXES):
             masks[split] = folder
-        elif split and not role and _holds_only(folder, ImageFiles.suffixes):
+        elif split and not role and _holds_only(folder, _SUFFIXES):
             images.setdefault(split, folder)  # train/ beside train_masks/
     if len(masks) < len(images) and masks:
         images = {split: folder for split, folder in images.items() if split in masks}
@@ -91,11 +98,11 @@ def masks_beside(path: str, options: OpenOptions) -> Source | None:
     images: dict[str, str] = {}
     masks: dict[str, str] = {}
     for name in names:
-        stem, end = os.path.splitext(name)
-        if end.lower() not in ImageFiles.suffixes:
+        stem, end = _stem(name), _end(name)
+        if end not in _SUFFIXES:
             continue
         shorter = _MASK_END.sub("", stem)
-        if shorter != stem and end.lower() in MASK_SUFFIXES:
+        if shorter != stem and end in _MASK_SUFFIXES:
             masks[shorter] = name
         else:
             images[_IMAGE_END.sub("", stem)] = name
@@ -111,7 +118,7 @@ def without_masks(listing: Listing) -> Listing:
     names = listing.names
     if not names.may_match(_MASK_WORD):
         return listing
-    stems = [os.path.splitext(os.fsdecode(names.relative(i)))[0] for i in range(len(names))]
+    stems = [os.fsdecode(stem_of(names.relative(i))) for i in range(len(names))]
     known = set(stems)
     rows = [i for i, stem in enumerate(stems) if (shorter := _MASK_END.sub("", stem)) == stem or shorter not in known]
     if len(rows) == len(names):
@@ -133,11 +140,16 @@ def mask_lists(images: Sequence[str], masks: Sequence[str], options: OpenOptions
     for path in masks:
         if not paths.isfile(path):
             raise NotFound(f"the mask {os.fsdecode(path)} does not exist")
-        if os.path.splitext(os.fsdecode(path))[1].lower() not in MASK_SUFFIXES:
+        if _end(os.fsdecode(path)) not in _MASK_SUFFIXES:
             raise BadSetting(
-                f"the mask {os.fsdecode(path)} must be in a lossless format: {', '.join(sorted(MASK_SUFFIXES))}"
+                f"the mask {os.fsdecode(path)} must be in a lossless format: {', '.join(sorted(_MASK_SUFFIXES))}"
             )
     no_fields(options)
+    source: Source
+    if _end(os.fsdecode(images[0])) in NiftiFiles.suffixes:
+        need(NiftiFiles)
+        source = NiftiWithMasks(names_of(images), names_of(masks), orient=options.orient, by_position=True)
+        return with_choices(source, Choice(origin, "labels="))
     source = ImagesWithMasks(names_of(images), names_of(masks), mode=options.mode, orient=options.orient, by_position=True)
     return with_choices(source, Choice(origin, "labels="))
 
@@ -159,18 +171,33 @@ def is_mask_name(name: str) -> bool:
 
 
 def _open(images: str, masks: str, options: OpenOptions) -> Source:
+    volumes = _holds_only(images, NiftiFiles.suffixes)
+    kind: type[Source] = NiftiFiles if volumes else ImageFiles
+    need(kind)
+    listing = scan(images, kind.suffixes, REASONS, flat=True)
     if options.labels is False:
-        alone = scan(images, ImageFiles.suffixes, REASONS, flat=True)
-        files = RowFiles(alone.names, None, None, alone.left_out)
-        source = ImageFiles.of_files(files, replace(no_fields(options), labels=None))
+        files = RowFiles(listing.names, None, None, listing.left_out)
+        source = kind.of_files(files, replace(no_fields(options), labels=None))
         return with_choices(source, Choice(f"images of {paths.basename(images)} alone, without their masks", "labels="))
-    listing, drawn = scan(images, ImageFiles.suffixes, REASONS, flat=True), scan(masks, MASK_SUFFIXES, REASONS, flat=True)
+    drawn = scan(masks, kind.suffixes if volumes else MASK_SUFFIXES, REASONS, flat=True)
     no_fields(options)
-    probed = probe(listing.names, options.mode)
-    left_out = {**listing.left_out, **probed.left_out}
-    source = ImagesWithMasks(listing.names, drawn.names, mode=options.mode, orient=options.orient, left_out=left_out)
-    source.choices = probed.choices
+    if volumes:
+        source = NiftiWithMasks(listing.names, drawn.names, orient=options.orient, left_out=listing.left_out)
+    else:
+        probed = probe(listing.names, options.mode)
+        left_out = {**listing.left_out, **probed.left_out}
+        source = ImagesWithMasks(listing.names, drawn.names, mode=options.mode, orient=options.orient, left_out=left_out)
+        source.choices = probed.choices
     return with_choices(source, Choice(f"labels: masks, the files of the same names in {paths.basename(masks)}", "labels="))
+
+
+def _stem(name: str) -> str:
+    return os.fsdecode(stem_of(os.fsencode(name)))
+
+
+def _end(path: str) -> str:
+    """Return the suffix of a path, in lower case."""
+    return os.fsdecode(suffix_of(os.fsencode(paths.basename(path))))
 
 
 def _role(name: str) -> tuple[str, str]:
@@ -190,9 +217,7 @@ def _role(name: str) -> tuple[str, str]:
 def _holds_only(folder: str, suffixes: frozenset[str] | tuple[str, ...]) -> bool:
     """Return whether the files of a folder, or of the first folder below it with files, have these suffixes."""
     for _, _, files in paths.walk(folder):
-        endings = [
-            os.path.splitext(name)[1].lower() for name in files if not name.startswith(".") and name.lower() != "thumbs.db"
-        ]
+        endings = [_end(name) for name in files if not name.startswith(".") and name.lower() != "thumbs.db"]
         if endings:
             return any(end in suffixes for end in endings) and not any(end in (".txt", ".xml", ".json") for end in endings)
     return False

@@ -1,0 +1,116 @@
+"""The mode of images that is chosen when data are opened, and the channels and dtype of images that are decoded unchanged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bitesize.decode.header import KINDS_OF_SUFFIXES, read_info
+from bitesize.decode.info import ImageInfo, is_usual, stored_pixels
+from bitesize.errors import BadRows, BitesizeError, without_frames
+from bitesize.sources.base import Source
+from bitesize.sources.choices import Choice
+from bitesize.sources.image_headers import looks_of
+from bitesize.sources.sinks import new_buffers
+from bitesize.spec import Encoded, Pixels
+
+# Number of first rows to try. Damaged rows are reported, or skipped, when they are loaded.
+_ATTEMPTS = 16
+# Rows whose names are looked at, evenly spaced; and how many of them are read.
+_NAMES, _LOOKS = 64, 8
+_ALWAYS_USUAL = ("JPEG", "GIF", "BMP", "WEBP")
+
+
+def with_modes(source: Source, pixels: Pixels | None = None) -> Source:
+    """Choose the mode of images whose mode is ``"auto"``, and fill in channels and dtype of images that are decoded unchanged.
+
+    Parameters
+    ----------
+    source
+        A source that was just opened; its spec is replaced.
+    pixels
+        Channels and dtype for ``mode="unchanged"``, if they are known.
+
+    Raises
+    ------
+    BitesizeError
+        With ``mode="unchanged"``, the error of the first row, if none of the first rows can be read.
+    """
+    spec = dict(source.spec)
+    for name, field in source.spec.items():
+        if not isinstance(field, Encoded) or field.pixels is not None:
+            continue
+        if field.mode == "auto":
+            info = _wide_info(source, name) if field.kind == "image" else None
+            if info is not None:
+                with suppress(BitesizeError):
+                    info = _first_info(source, name)
+            spec[name] = (
+                replace(field, mode="RGB") if info is None else replace(field, mode="unchanged", pixels=stored_pixels(info))
+            )
+            if info is not None:
+                source.choices = (*source.choices, Choice(f"images are unchanged: {stored_pixels(info)}", 'mode="RGB"'))
+        else:
+            spec[name] = replace(field, pixels=pixels or stored_pixels(_first_info(source, name)))
+    if spec != source.spec:
+        source.spec = spec
+    return source
+
+
+def _wide_info(source: Source, name: str) -> ImageInfo | None:
+    """Return the header of the first of a few images with other values than 8-bit gray, RGB or RGBA; None if there is none."""
+    for row in _rows_to_read(source):
+        try:
+            if not is_usual(info := _info(source, name, row)):
+                return info
+        except BitesizeError:  # reported when the row is loaded
+            continue
+    return None
+
+
+def _rows_to_read(source: Source) -> Iterator[int]:
+    """Yield evenly spaced rows whose images may be wide by their names and the beginnings of their files."""
+    count = len(source)
+    if not count:
+        return
+    rows = np.unique(np.linspace(0, count - 1, min(_NAMES, count)).astype(np.int64)).tolist()
+    if source.path(rows[0]) is None:  # within a file, which may be read in large parts
+        yield from rows[:1]
+        return
+    named = [(row, path) for row in rows if (path := source.path(row)) is not None and _kind(path) not in _ALWAYS_USUAL]
+    chosen = np.unique(np.linspace(0, max(len(named) - 1, 0), min(_LOOKS, len(named))).astype(np.int64)).tolist()
+    for row, usual in looks_of([named[i] for i in chosen]):
+        if usual is not True:
+            yield row
+
+
+def _kind(path: bytes) -> str | None:
+    return KINDS_OF_SUFFIXES.get(os.path.splitext(os.fsdecode(path))[1].lower())
+
+
+def _first_info(source: Source, name: str) -> ImageInfo:
+    """Return the header of the first image that can be read."""
+    first: Exception | None = None
+    for row in range(min(_ATTEMPTS, len(source))):
+        try:
+            return _info(source, name, row)
+        except BitesizeError as error:
+            first = first or without_frames(error)
+    assert first is not None
+    raise first
+
+
+def _info(source: Source, name: str, row: int) -> ImageInfo:
+    into: dict[str, Any] = new_buffers(source.spec, 1)
+    try:
+        source.read(np.array([row], np.int64), into)
+        return read_info(into[name].files[0])
+    except BadRows as error:
+        raise next(iter(error.causes.values())) from None
+    except BitesizeError as error:
+        raise type(error)(f"{source.describe(row)}: {error}") from error

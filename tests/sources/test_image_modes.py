@@ -1,0 +1,69 @@
+"""The default mode: 8-bit images are RGB, and others stay as they are."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bitesize as bs
+from bitesize.errors import BadFile
+
+WIDE = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+
+
+def test_images_of_8_bits_are_rgb_and_nothing_is_said(tmp_path):
+    for mode in ("L", "RGB", "RGBA", "P", "1", "LA"):
+        Image.new(mode, (8, 8)).save(tmp_path / f"{mode}.png")
+    Image.new("CMYK", (8, 8)).save(tmp_path / "c.jpg")
+    source = bs.open(tmp_path)
+    assert source.spec["x"] == bs.Encoded()
+    assert source.choices == ()
+
+
+def test_images_of_16_bits_stay_unchanged_and_a_line_says_so(tmp_path):
+    Image.fromarray(WIDE).save(tmp_path / "x.png")
+    source = bs.open(tmp_path)
+    assert (source.spec["x"].channels, source.spec["x"].dtype) == (1, np.uint16)
+    assert [str(choice) for choice in source.choices] == [
+        'images are unchanged: 1 channel of uint16 (mode="RGB" changes this)'
+    ]
+    assert (source[0]["x"][..., 0] == WIDE).all()
+
+
+def test_one_wide_image_among_others_decides(tmp_path):
+    for i in range(20):
+        Image.new("L", (64, 64)).save(tmp_path / f"{i:02}.png")
+    Image.fromarray(WIDE).save(tmp_path / "99.png")
+    assert bs.open(tmp_path).spec["x"].mode == "unchanged"
+
+
+@pytest.mark.parametrize("mode", ["auto", "unchanged"])
+def test_members_of_an_archive_are_looked_at_too(tmp_path, mode):
+    file = io.BytesIO()
+    Image.fromarray(WIDE).save(file, "PNG")
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for i in range(3):
+            member = tarfile.TarInfo(f"{i}.png")
+            member.size = len(file.getvalue())
+            tar.addfile(member, io.BytesIO(file.getvalue()))
+    source = bs.open(tmp_path / "x.tar", mode=mode)
+    assert source.spec[source.primary].dtype == np.uint16
+
+
+def test_an_image_of_another_kind_is_a_bad_row(tmp_path):
+    Image.fromarray(WIDE).save(tmp_path / "0.png")
+    Image.new("RGB", (64, 64)).save(tmp_path / "1.png")
+    source = bs.open(tmp_path, mode="unchanged")
+    found = bs.check(source, memory="32 MiB")
+    assert [row.row for row in found.bad] == [1]
+    assert "has 3 channels of uint8, but the first image has 1 channel of uint16" in found.bad[0].reason
+    assert 'mode="RGB"' in found.bad[0].reason
+
+
+def test_the_unchanged_mode_needs_one_image_that_can_be_read(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no image")
+    with pytest.raises(BadFile, match="not an image"):
+        bs.open(tmp_path, mode="unchanged")
+    assert bs.open(tmp_path).spec["x"].mode == "RGB"
