@@ -67,10 +67,13 @@ def _levels_by_counts(
     counts[:] = 0
     count_channel(pixels, channel, least, counts)
     total = np.cumsum(counts, out=counts)
-    low, high = (
-        _between(*(float(least + np.searchsorted(total, rank, side="right")) for rank in (below, above)), share)
-        for below, above, share in (_ranks(len(pixels), percentile) for percentile in percentiles)
-    )
+
+    def value(rank: int) -> float:
+        """Return the value with a rank."""
+        return float(least + np.searchsorted(total, rank, side="right"))
+
+    ranks = [_ranks(len(pixels), percentile) for percentile in percentiles]
+    low, high = (_between(value(below), value(above), share) for below, above, share in ranks)
     return low, high
 
 
