@@ -22,6 +22,14 @@ from bitesize.kernels.vector import LANES
 @lean_jit
 def _gather(values: Any, start: int, step: int, channels: int, count: int, line: Any) -> None:
     """Copy ``count`` pixels that lie ``step`` values apart into ``line``. Up to three values after the last pixel are changed."""
+    if channels == 1:
+        if step == -1:  # the compiler reverses whole vectors
+            for i in range(count):
+                line[i] = values[start - i]
+        else:
+            for i in range(count):
+                line[i] = values[start + i * step]
+        return
     for i in range(count):
         k, j = start + i * step, i * channels
         # The next pixel replaces a fourth value that is too many. Nothing may be read behind the last line of the image.

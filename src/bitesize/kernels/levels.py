@@ -43,11 +43,17 @@ def value_of(key: int) -> float:
 
 
 @lean_jit
-def count_values(values: Any, least: int, counts: Any) -> None:
-    """Add each channel of integers of up to 16 bits, (pixels, channels), to (channels, `BINS`) int64; ``least`` is the first bin."""
+def count_channel(values: Any, channel: int, least: int, counts: Any) -> None:
+    """Add one channel of integers of up to 16 bits, (pixels, channels), to (bins,) counts; ``least`` is the first bin."""
     for i in range(values.shape[0]):
-        for c in range(values.shape[1]):
-            counts[c, np.int64(values[i, c]) - least] += 1
+        counts[np.int64(values[i, channel]) - least] += 1
+
+
+@lean_jit
+def count_values(values: Any, least: int, counts: Any) -> None:
+    """Add each channel of integers of up to 16 bits, (pixels, channels), to (channels, bins) counts; see `count_channel`."""
+    for c in range(values.shape[1]):
+        count_channel(values, c, least, counts[c])
 
 
 @lean_jit

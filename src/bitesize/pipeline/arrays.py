@@ -317,7 +317,7 @@ class ArrayRenderer:
         if self._spread:
             plain = bool((factor == 1.0).all() and (offset == 0.0).all())
         else:
-            plain = all(v.color == PLAIN and v.alpha == 1.0 and v.alpha_offset == 0.0 for v in views)
+            plain = all(v.color == PLAIN and v.alpha == 1.0 for v in views)
         # Integers that only change their type keep their values, which floats cannot represent beyond 2**53.
         limits = (0.0, 0.0) if plain and np.can_cast(self.stored.dtype, self.rendered.dtype) else self._limits
         if self.narrow:  # compiled code takes them repeated to the length of a chunk of pixels

@@ -15,7 +15,7 @@ from bitesize.packages import pip_install
 from bitesize.pipeline.probe import mask_dtype_of_first_row, size_of_first_row
 from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.base import Source
-from bitesize.spec import MOST_CHANNELS, Encoded, Field, axes_of_rows, channels_seem_first, field_channels
+from bitesize.spec import MOST_CHANNELS, Encoded, Field, axes_of_rows, channels_seem_first, field_channels, is_volume
 from bitesize.transforms.base import Size, Transform
 from bitesize.transforms.mix import MixUp
 
@@ -43,6 +43,7 @@ def rendered_fields(source: Source, stages: TransformStages, layout: Layout, dty
     if isinstance(stored := source.spec[source.primary], Field) and 0 in stored.shape:
         raise BadSetting(f"rows of {stored} have no values")
     image, sides = _rendered_image(source, stages, layout, dtype)
+    _say_fourth_channel(stored, stages)
     rendered: dict[str, Field] = {}
     for name, stored in source.spec.items():
         if name == source.primary:
@@ -61,6 +62,19 @@ def rendered_fields(source: Source, stages: TransformStages, layout: Layout, dty
                 f"the field {name!r} is a second image, but only masks are allowed in addition to {source.primary!r}"
             )
     return rendered
+
+
+def _say_fourth_channel(stored: Field | Encoded, stages: TransformStages) -> None:
+    """Log whether the fourth of four channels is alpha, where the transforms differ for it."""
+    if isinstance(stored, Encoded) or field_channels(stored) != 4 or is_volume(stored) or not stages.image_transforms:
+        return
+    if stages.spreads(4, stored):
+        said = "the four channels of %s are independent: for colors with alpha, give Normalize three means"
+    else:
+        said = (
+            "the fourth channel of %s is alpha: give Normalize four means, or a transform four fill values, if it is a band"
+        )
+    logging.getLogger("bitesize").info(said, stored)
 
 
 def _mask_field(source: Source, name: str, stages: TransformStages, sides: tuple[int, ...]) -> Field:

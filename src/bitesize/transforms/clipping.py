@@ -28,32 +28,63 @@ def measured(view: AnyView, pixels: NDArray[Any], scratch: NDArray[np.float32]) 
     if view.percentiles is None:
         return view
     flat = pixels.reshape(-1, pixels.shape[-1])
-    levels = [_levels(flat[:, c], view.percentiles, scratch) for c in range(flat.shape[1])]
+    levels = [_levels(flat, c, view.percentiles, scratch) for c in range(flat.shape[1])]
     view = copy.copy(view)
     view.stretch(*zip(*levels, strict=True))
     return view
 
 
-def _levels(values: NDArray[Any], percentiles: tuple[float, float], scratch: NDArray[np.float32]) -> tuple[float, float]:
-    """Return two percentiles of the finite values of one channel; 0 and 1 if there are none."""
-    sample = scratch[: len(values)]
+def _levels(
+    pixels: NDArray[Any], channel: int, percentiles: tuple[float, float], scratch: NDArray[np.float32]
+) -> tuple[float, float]:
+    """Return two percentiles of the finite values of one channel of (pixels, channels); 0 and 1 if there are none."""
+    kind = pixels.dtype
+    if kind.kind in "iu" and kind.itemsize <= 2 and len(pixels) >= 1 << 8 * kind.itemsize:
+        return _levels_by_counts(pixels, channel, percentiles, scratch)
+    sample = scratch[: len(pixels)]
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is left out
-        np.copyto(sample, values, casting="unsafe")
-    if values.dtype.kind not in "biu":
+        np.copyto(sample, pixels[:, channel], casting="unsafe")
+    if kind.kind not in "biu":
         from bitesize.kernels.levels import keep_finite  # loads the compiler
 
         sample = sample[: keep_finite(sample)]
     if not sample.size:
         return 0.0, 1.0
-    ranks = [(sample.size - 1) * percentile / 100 for percentile in percentiles]
-    below = [int(rank) for rank in ranks]
-    above = [min(rank + 1, sample.size - 1) for rank in below]
-    sample.partition(sorted({*below, *above}))
-    low, high = (
-        float(sample[i]) + (rank - i) * (float(sample[j]) - float(sample[i]))
-        for rank, i, j in zip(ranks, below, above, strict=True)
-    )
+    ranks = [_ranks(sample.size, percentile) for percentile in percentiles]
+    sample.partition(sorted({rank for below, above, _ in ranks for rank in (below, above)}))
+    low, high = (_between(float(sample[below]), float(sample[above]), share) for below, above, share in ranks)
     return low, high
+
+
+def _levels_by_counts(
+    pixels: NDArray[Any], channel: int, percentiles: tuple[float, float], scratch: NDArray[np.float32]
+) -> tuple[float, float]:
+    """Return two percentiles of one channel of at least as many integers as their type has values, which are counted."""
+    from bitesize.kernels.levels import count_channel  # loads the compiler
+
+    least = int(np.iinfo(pixels.dtype).min)
+    counts = scratch[: 1 << 8 * pixels.dtype.itemsize].view(np.int32)
+    counts[:] = 0
+    count_channel(pixels, channel, least, counts)
+    total = np.cumsum(counts, out=counts)
+
+    def value(rank: int) -> float:
+        """Return the value with a rank."""
+        return float(least + np.searchsorted(total, rank, side="right"))
+
+    ranks = [_ranks(len(pixels), percentile) for percentile in percentiles]
+    low, high = (_between(value(below), value(above), share) for below, above, share in ranks)
+    return low, high
+
+
+def _ranks(count: int, percentile: float) -> tuple[int, int, float]:
+    """Return the ranks of the values below and above a percentile of ``count`` values, and the share of the upper one."""
+    rank = (count - 1) * percentile / 100
+    return int(rank), min(int(rank) + 1, count - 1), rank - int(rank)
+
+
+def _between(low: float, high: float, share: float) -> float:
+    return low + share * (high - low)
 
 
 def clip(view: View, pixels: NDArray[Any], limits: tuple[float, float]) -> None:
@@ -82,6 +113,8 @@ def _clip(values: NDArray[Any], low: float, high: float, limits: tuple[float, fl
     """Clip after rounding: the same as before, because rounding keeps the order of values."""
     if limits[0] < limits[1]:
         low, high = (min(max(np.floor(bound + 0.5), limits[0]), limits[1]) for bound in (low, high))
-    kind = values.dtype.type
-    np.maximum(values, kind(low), out=values)
-    np.minimum(values, kind(high), out=values)
+    if values.dtype.name == "bfloat16":  # has no clip
+        np.maximum(values, values.dtype.type(low), out=values)
+        np.minimum(values, values.dtype.type(high), out=values)
+    else:
+        np.clip(values, values.dtype.type(low), values.dtype.type(high), out=values)

@@ -132,7 +132,7 @@ class Normalize(Transform):
             return
         (m0, m1, m2), (s0, s1, s2) = self._three
         view.per_channel((1 / (whole * s0), 1 / (whole * s1), 1 / (whole * s2)), (-m0 / s0, -m1 / s1, -m2 / s2))
-        view.scale_alpha(1 / whole)
+        view.alpha /= whole
         view.whole = 1.0
 
 
@@ -178,9 +178,9 @@ class Scale(Transform):
         return np.dtype(np.float32)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
-        """Multiply and add, including a fourth channel."""
+        """Multiply and add; alpha is only multiplied."""
         view.per_channel((self.factor,) * 3, (self.offset,) * 3)
-        view.scale_alpha(self.factor, self.offset)
+        view.alpha *= self.factor
         view.whole = 1.0
 
 

@@ -238,9 +238,9 @@ def _arranged(view: View, channels: int) -> tuple[bool, tuple[float, ...]]:
             return False, (m0, m4, m8, o0, o1, o2)
         return True, (0.0, 0.0, 0.0, o0, o1, o2, m0, m3, m6, m1, m4, m7, m2, m5, m8, 0.0, 0.0, 0.0, 0.0)
     if not mixes:
-        return False, (m0, m4, m8, view.alpha, o0, o1, o2, view.alpha_offset)
+        return False, (m0, m4, m8, view.alpha, o0, o1, o2, 0.0)
     by_channel = (m0, m3, m6, 0.0, m1, m4, m7, 0.0, m2, m5, m8, 0.0)
-    return True, (0.0, 0.0, 0.0, view.alpha, o0, o1, o2, view.alpha_offset, *by_channel, 0.0, 0.0, 0.0, 0.0)
+    return True, (0.0, 0.0, 0.0, view.alpha, o0, o1, o2, 0.0, *by_channel, 0.0, 0.0, 0.0, 0.0)
 
 
 def channel_numbers(view: View, channels: int) -> tuple[float, ...]:

@@ -127,7 +127,10 @@ def render_volume(
     view = measured(view, voxels, scratch)
     _surround(view, plan, canvas, row)
     if plan.z.size and plan.y.size and plan.x.size:
-        _render_inside(voxels, view, plan, scratch, canvas, row)
+        if plan.kernel == "crop" and voxels.dtype == canvas.dtype and _keeps_values(view, voxels.shape[3]):
+            _inside(canvas.pixels(row), plan)[...] = _part(voxels, plan)
+        else:
+            _render_inside(voxels, view, plan, scratch, canvas, row)
     clip(view, canvas.pixels(row), canvas.limits)
 
 
@@ -166,15 +169,34 @@ def _render_inside(
         )  # fmt: skip
 
 
+def _keeps_values(view: VolumeView, channels: int) -> bool:
+    numbers = channel_numbers(view, channels)
+    return numbers == (1.0,) * channels + (0.0,) * channels
+
+
+def _part(voxels: NDArray[Any], plan: VolumePlan) -> NDArray[Any]:
+    """Return the part of a volume that is in the output."""
+    return voxels[tuple(slice(axis.begin, axis.begin + axis.size) for axis in (plan.z, plan.y, plan.x))]
+
+
+def _inside(voxels: NDArray[Any], plan: VolumePlan) -> NDArray[Any]:
+    """Return the part of an output that shows voxels, in the order of the volume."""
+    return _oriented(voxels, plan)[tuple(slice(axis.skipped, axis.skipped + axis.size) for axis in (plan.z, plan.y, plan.x))]
+
+
+def _oriented(voxels: NDArray[Any], plan: VolumePlan) -> NDArray[Any]:
+    """Return an output, (depth, height, width, channels), with its axes in the order and direction of the volume's."""
+    if plan.turned:
+        voxels = voxels.transpose(0, 2, 1, 3)
+    return voxels[tuple(slice(None, None, -1 if axis.mirrored else 1) for axis in (plan.z, plan.y, plan.x))]
+
+
 def _surround(view: VolumeView, plan: VolumePlan, canvas: VolumeCanvas, row: NDArray[Any]) -> None:
     """Paint what lies outside the volume in the fill color."""
     z, y, x = plan.z, plan.y, plan.x
-    voxels = canvas.pixels(row)
-    if plan.turned:
-        voxels = voxels.transpose(0, 2, 1, 3)
+    voxels = _oriented(canvas.pixels(row), plan)
     if voxels.shape[:3] == (z.size, y.size, x.size):
         return
-    voxels = voxels[tuple(slice(None, None, -1 if axis.mirrored else 1) for axis in (z, y, x))]
     color = fill_color(view)
     for axis in (z, y, x):  # slices outside; then lines outside of the other slices; then the rest of the other lines
         start, stop = axis.skipped, axis.skipped + axis.size

@@ -48,8 +48,8 @@ class View:
         Rectangles of the output that show one color instead, which is final.
     color : tuple of 12 float
         A 3 x 4 matrix: ``out = color[:, :3] @ rgb + color[:, 3]``.
-    alpha, alpha_offset : float
-        Factor and offset of a fourth channel.
+    alpha : float
+        Factor of a fourth channel.
     gains, offsets : tuple of float, or None
         For images whose channels are no colors, a factor and an offset for each, in place of `color` and `alpha`.
     whole : float
@@ -63,7 +63,7 @@ class View:
     """
 
     __slots__ = (
-        "a", "alpha", "alpha_offset", "b", "bounds", "c", "color", "d", "e", "erased", "f", "fill", "gains", "height", "kind",
+        "a", "alpha", "b", "bounds", "c", "color", "d", "e", "erased", "f", "fill", "gains", "height", "kind",
         "offsets", "percentiles", "whole", "width"
     )  # fmt: skip
 
@@ -75,7 +75,7 @@ class View:
         self.fill: Color = BLACK
         self.erased: tuple[Erased, ...] = ()
         self.color: tuple[float, ...] = PLAIN
-        self.alpha, self.alpha_offset = 1.0, 0.0
+        self.alpha = 1.0
         self.bounds: tuple[Color, Color] | None = None
         self.percentiles: tuple[float, float] | None = None
         self.gains: tuple[float, ...] | None = None
@@ -230,7 +230,7 @@ class View:
         if self.gains is not None:
             return self.gains, self.offsets
         m = self.color
-        return (m[0], m[5], m[10], self.alpha)[:channels], (m[3], m[7], m[11], self.alpha_offset)[:channels]
+        return (m[0], m[5], m[10], self.alpha)[:channels], (m[3], m[7], m[11], 0.0)[:channels]
 
     def _per_channel(self, factor: Color, offset: Color) -> None:
         assert self.gains is not None
@@ -241,17 +241,13 @@ class View:
             for x0, y0, x1, y1, color in self.erased
         )
 
-    def scale_alpha(self, factor: float, offset: float = 0.0) -> None:
-        """Multiply and add a fourth channel."""
-        self.alpha, self.alpha_offset = self.alpha * factor, self.alpha_offset * factor + offset
-
     def to_unit(self) -> None:
         """Clip all values to 0 to 1; alpha is scaled to this range."""
         count = len(self.gains) if self.gains is not None else 3
         lows, highs = self.bounds or ((0.0,) * count, (1.0,) * count)
         self.bounds = tuple(map(_in_unit, lows)), tuple(map(_in_unit, highs))
         self.erased = tuple((x0, y0, x1, y1, tuple(map(_in_unit, color))) for x0, y0, x1, y1, color in self.erased)
-        self.scale_alpha(1 / self.whole)
+        self.alpha /= self.whole
         self.whole = 1.0
 
     def stretch(self, lows: Sequence[float], highs: Sequence[float]) -> None:
