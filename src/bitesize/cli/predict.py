@@ -1,4 +1,4 @@
-"""`bitesize predict`: predict the class of each file, with probabilities."""
+"""`bitesize predict`: predict the class, the tags or the numbers of each file."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from bitesize.cli.options import (
     refuse_to_replace,
     takes_options,
 )
+from bitesize.cli.tasks import Threshold, task_with
 from bitesize.cli.workers import WorkerOptions
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bitesize.training.given import Given
     from bitesize.training.predicting import Block
     from bitesize.training.run import RunFolder
+    from bitesize.training.tasks.base import Task
 
 _SHOWN = 5  # rows without a prediction
 WhatToPredict = Annotated[
@@ -61,11 +63,12 @@ def predict(
     workers: WorkerOptions,
     out: PredictionsFile = "predictions.csv",
     memory: Memory = "auto",
+    threshold: Threshold = None,
     on_error: OnUnreadable = "skip",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Predict: write one line per file, in order, with its class, the probability of each class, and the error if it could not be read. --json prints one object, and writes a file only with --out."""
+    """Predict: write one line per file, in order, with its class, tags or numbers, their probabilities, and the error if it could not be read. --json prints one object, and writes a file only with --out."""
     from bitesize.training.collecting import collect
 
     _check_out(out)
@@ -77,13 +80,14 @@ def predict(
     action: Any = parse_on_error(on_error)
     joined = workers.team(memory, quiet=json)
     folder = open_run(run)
+    task = task_with(folder, threshold)
     given = collect(folder.config(), data, opening.settings, labels=opening.labels, split=opening.split)
     if not json:
         _print_given(given)
     with joined as team:
         said: list[str] = []
         blocks = _predicted(team, folder, given, memory, action, said, quiet=json)
-        _write(blocks, folder.classes(), given, said, out if to_file else None, json=json)
+        _write(blocks, task, given, said, out if to_file else None, json=json)
 
 
 def _predicted(
@@ -114,18 +118,16 @@ def _predicted(
     return blocks()
 
 
-def _write(
-    blocks: Iterator[Block], classes: tuple[str, ...], given: Given, said: list[str], out: str | None, *, json: bool
-) -> None:
+def _write(blocks: Iterator[Block], task: Task, given: Given, said: list[str], out: str | None, *, json: bool) -> None:
     """Write and print all predictions."""
     from bitesize.cli.predictions import JsonOut, open_file
     from bitesize.storage import paths
     from bitesize.training.trained import notes_on
 
-    tally, printed = Tally(classes), JsonOut(classes) if json else None
-    with open_file(out, classes, len(given)) as add:
+    tally, printed = Tally(task), JsonOut(task) if json else None
+    with open_file(out, task, len(given)) as add:
         for block in blocks:
-            lines = tally.add(block, [given.describe(block.start + i) for i in range(len(block.probabilities))])
+            lines = tally.add(block, [given.describe(block.start + i) for i in range(len(block.predictions))])
             add(*lines)
             if printed is not None:
                 printed.add(*lines)
@@ -163,8 +165,8 @@ class Tally:
 
     Attributes
     ----------
-    counts : dict of str to int
-        Number of rows of each class.
+    predicted : Tally of `bitesize.training.tasks.base`
+        Counter of the predictions.
     bad : int
         Number of rows without a prediction.
     examples : list of str
@@ -172,15 +174,16 @@ class Tally:
     first_error : Exception or None
     """
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
-        self._classes = classes
-        self.counts = dict.fromkeys(classes, 0)
+    def __init__(self, task: Task) -> None:
+        self.predicted = task.tally()
         self.bad = 0
         self.examples: list[str] = []
         self.first_error: Exception | None = None
 
-    def add(self, block: Any, paths: list[str]) -> tuple[list[str], list[str], Any, list[str]]:
-        """Count a block of predictions; return paths, classes, probabilities and reasons of its rows."""
+    def add(self, block: Any, paths: list[str]) -> tuple[list[str], Any, Any, list[str]]:
+        """Count a block of predictions; return paths, predictions, whether rows have them, and reasons."""
+        import numpy as np
+
         from bitesize.training.predicting import reason_of
 
         reasons = [""] * len(paths)
@@ -190,20 +193,9 @@ class Tally:
         failures = [f"{path}: {reason}" for path, reason in zip(paths, reasons, strict=True) if reason]
         self.examples += failures[: _SHOWN - len(self.examples)]
         self.first_error = self.first_error or next(iter(block.reasons.values()), None)
-        return paths, self._labels(block.probabilities), block.probabilities, reasons
-
-    def _labels(self, probabilities: Any) -> list[str]:
-        """Return the class of each row, and count the classes; empty for rows without a prediction."""
-        import numpy as np
-
-        known = ~np.isnan(probabilities).any(axis=1)
-        labels = [
-            self._classes[i] if predicted else "" for i, predicted in zip(probabilities.argmax(axis=1), known, strict=True)
-        ]
-        for label in labels:
-            if label:
-                self.counts[label] += 1
-        return labels
+        known = ~np.isnan(block.predictions).any(axis=1)
+        self.predicted.add(block.predictions, known)
+        return paths, block.predictions, known, reasons
 
 
 def _print_given(given: Any) -> None:
@@ -239,7 +231,6 @@ def _print_end(tally: Tally, rows: int, out: str) -> None:
     console.print(f"{counted(rows - bad, 'prediction')} in [bold]{plain(out)}[/]{skipped}", highlight=False, soft_wrap=True)
     if rows == bad:
         return
-    counts = ", ".join(f"{plain(name)} {count:,}" for name, count in list(tally.counts.items())[:12])
-    console.print(counts + (", ..." if len(tally.counts) > 12 else ""), highlight=False, soft_wrap=True)
+    console.print(plain(tally.predicted.line()), highlight=False, soft_wrap=True)
     for line in tally.examples:
         console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)

@@ -50,6 +50,20 @@ class TrainOptions:
             help="Cross-validate: K trainings, each validated on another part, in OUT/fold-1 and so on. 0: off.",
         ),
     ] = 0
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|classify|multilabel|regress",
+            help="What to learn: one class per row, several tags, or numbers. auto: found from the labels.",
+        ),
+    ] = "auto"
+    loss: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|mse|huber",
+            help="The loss of numbers: mse, or huber if some targets are outliers. auto: mse; other tasks have one loss.",
+        ),
+    ] = "auto"
     model: Model = "auto"
     weights: Annotated[
         str | None,
@@ -74,7 +88,11 @@ class TrainOptions:
     ] = 1e-3
     seed: Annotated[int, typer.Option(help="Seed of the split, the order, augmentation and initial weights.")] = 0
     class_weights: Annotated[
-        bool, typer.Option("--class-weights", help="Weight rows so that all classes count equally.")
+        bool,
+        typer.Option(
+            "--class-weights",
+            help="Weight rows so that all classes count equally. Of tags: weight those that rows have as much as those they lack.",
+        ),
     ] = False
     early_stopping: Annotated[
         str,

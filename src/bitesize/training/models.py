@@ -20,6 +20,8 @@ from bitesize.training.model_output import check_agreement, declared_output
 from bitesize.training.pretrained import application_function, build_application, check_weights
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import IMAGE_SIZE, TrainSettings
+from bitesize.training.tasks.base import Task
+from bitesize.training.tasks.classify import Classify
 from bitesize.training.user_model import check_file, check_loss, is_file, model_of_file
 
 Shape = tuple[int, ...]
@@ -61,8 +63,8 @@ def is_application(name: str) -> bool:
     return not (name in ("auto", "mlp", "cnn") or is_file(name) or name.endswith(".keras"))
 
 
-def build_model(name: str, shape: Shape, classes: int, weights: str | None = None, *, tunes: bool = False) -> Any:
-    """Build an uncompiled Keras model that maps rows to one logit (or probability) per class.
+def build_model(name: str, shape: Shape, outputs: int | Task, weights: str | None = None, *, tunes: bool = False) -> Any:
+    """Build an uncompiled Keras model that maps rows to the outputs of a task.
 
     Parameters
     ----------
@@ -74,8 +76,8 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
         - a saved ``.keras`` model.
     shape
         Shape of one row: (height, width, channels) for images.
-    classes
-        Number of classes.
+    outputs
+        Task that the model learns, or a number of classes.
     weights, tunes
         For `keras.applications`, as in `build_application`.
 
@@ -86,28 +88,29 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
     NotFound
         If a file does not exist.
     WrongModel
-        If its output does not match the classes, is neither logits nor probabilities, or does not match its loss.
+        If its output does not match the task, is neither logits nor probabilities, or does not match its loss.
     """
     if name.startswith("sklearn:"):
         raise BadSetting(f"{name} is an estimator of scikit-learn: its memory cannot be computed as for a network")
     keras = load_keras(f"the model {name}")
     check_model(name, weights)
+    task = Classify.numbered(outputs) if isinstance(outputs, int) else outputs
     if name == "mlp":
-        model = _mlp(keras, shape, classes)
+        model = _mlp(keras, shape, task.head(keras))
     elif name == "cnn":
-        model = build_cnn(keras, shape, classes)
+        model = build_cnn(keras, shape, task.head(keras))
     elif name.endswith(".keras"):
         try:
             model = keras.models.load_model(name, compile=False)
         except Exception as error:  # Keras raises many types of errors for damaged or foreign files
             raise BadFile(f"the model {name} cannot be loaded: {error}") from error
     elif is_file(name):
-        model = model_of_file(name, shape, classes)
-        check_loss(model, name)
+        model = model_of_file(name, shape, len(task.names))
+        check_loss(model, name, task)
     else:
-        model = build_application(name, shape, classes, weights, tunes)
-    _check(model, name, shape, classes)
-    check_agreement(model, name, declared_output(model, name))
+        model = build_application(name, shape, task.head(keras), weights, tunes)
+    _check(model, name, shape, task)
+    check_agreement(model, name, declared_output(model, name, task), task)
     return model
 
 
@@ -163,7 +166,7 @@ def run_beside(model: str) -> dict[str, Any] | None:
     return folder.config() if (folder.path / "config.json").is_file() else None
 
 
-def _mlp(keras: Any, shape: Shape, classes: int) -> Any:
+def _mlp(keras: Any, shape: Shape, head: Any) -> Any:
     layers = keras.layers
     return keras.Sequential(
         [
@@ -171,7 +174,7 @@ def _mlp(keras: Any, shape: Shape, classes: int) -> Any:
             layers.Flatten(),
             layers.Dense(128, activation="relu"),
             layers.Dropout(0.2),
-            layers.Dense(classes),
+            head,
         ],
         name="mlp",
     )
@@ -187,7 +190,7 @@ def understood_shape(name: str, shape: Shape) -> str | None:
     return f"rows of shape {shape} taken as images of {channels} channels" if channels not in (1, 3, 4) else None
 
 
-def _check(model: Any, name: str, shape: Shape, classes: int) -> None:
+def _check(model: Any, name: str, shape: Shape, task: Task) -> None:
     keras = load_keras()
     if not isinstance(model, keras.Model):
         raise WrongModel(f"{name} is {type(model).__name__}, not a Keras model")
@@ -202,10 +205,11 @@ def _check(model: Any, name: str, shape: Shape, classes: int) -> None:
         hint = f": use --image-size {side} to resize images to that shape" if side else ""
         raise WrongModel(f"the model {name} takes rows of shape {taken[1:]}, but the data has {shape}{hint}")
     given = _output_shape(model, name, shape)
-    if given != (None, classes):
-        raise WrongModel(
-            f"the model {name} returns {given}, but {classes} classes need (None, {classes}): end it in keras.layers.Dense({classes})"
-        )
+    wanted = (None, *task.output_shape(shape))
+    if given != wanted:
+        need = "needs" if len(task.names) == 1 else "need"
+        end = f": end it in keras.layers.Dense({wanted[1]})" if len(wanted) == 2 else ""
+        raise WrongModel(f"the model {name} returns {given}, but {task.described} {need} {wanted}{end}")
 
 
 def _output_shape(model: Any, name: str, shape: Shape) -> Any:

@@ -19,7 +19,7 @@ from bitesize.training.backend import load_keras
 from bitesize.training.data import RunData
 from bitesize.training.finite_rows import watch_rows
 from bitesize.training.interrupted import InterruptedRun
-from bitesize.training.model_output import Output, choose_output
+from bitesize.training.model_output import choose_output
 from bitesize.training.models import (
     begins_with_scaling,
     build_model,
@@ -33,6 +33,7 @@ from bitesize.training.need import TrainingLoaders
 from bitesize.training.pretrained import expected_colors, repeats_gray
 from bitesize.training.ranks import Ranks
 from bitesize.training.settings import TrainSettings, geometry
+from bitesize.training.tasks.base import Output, Task
 from bitesize.training.user_model import is_file
 from bitesize.training.values import (
     SETTING,
@@ -105,8 +106,8 @@ def prepare_model(
     with loaders.measuring(batch_size, budget):
         train, val = watch_rows(train, val, settings.on_error, budget)
     shape = _shape(train, settings)
-    settings, lines = _with_model(settings, shape)
-    build = partial(_build, settings, shape, len(data.classes))
+    settings, lines = _with_model(settings, shape, data.task)
+    build = partial(_build, settings, shape, data.task)
     model = ranks.together(build)
     refuse_other_ranks(ranks)
     lines += _about_model(settings, model, shape)
@@ -117,7 +118,7 @@ def prepare_model(
             else _scaling_of_first(ranks, lambda: _scaling(settings, train, model, budget))
         )
         output, measured = ranks.of_first(
-            lambda: choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget))
+            lambda: choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget), data.task)
         )
         lines += measured
         val_steps = scaling.steps
@@ -131,10 +132,10 @@ def prepare_model(
     return PreparedModel(settings, train, val, model, output, scaling, val_steps, lines)
 
 
-def _build(settings: TrainSettings, shape: tuple[int, ...], classes: int) -> Any:
+def _build(settings: TrainSettings, shape: tuple[int, ...], task: Task) -> Any:
     """Build the model, with the same weights each time."""
     load_keras().utils.set_random_seed(settings.seed % 2**32)
-    return build_model(settings.model, shape, classes, settings.weights, tunes=settings.tunes)
+    return build_model(settings.model, shape, task, settings.weights, tunes=settings.tunes)
 
 
 def refuse_other_ranks(ranks: Ranks) -> None:
@@ -147,11 +148,11 @@ def refuse_other_ranks(ranks: Ranks) -> None:
         )
 
 
-def _with_model(settings: TrainSettings, shape: tuple[int, ...]) -> tuple[TrainSettings, list[str]]:
+def _with_model(settings: TrainSettings, shape: tuple[int, ...], task: Task) -> tuple[TrainSettings, list[str]]:
     """Choose the model if it is not given; return lines about rows that are used as images but could be something else."""
     said = []
     if settings.model == "auto":
-        settings = replace(settings, model=default_model(shape))
+        settings = replace(settings, model=task.default_model(shape) or default_model(shape))
         if settings.model != "cnn":
             said.append(f"model: {settings.model}, for rows of shape {shape} (--model changes this)")
     understood = understood_shape(settings.model, shape)

@@ -44,13 +44,16 @@ class TrainSettings:
         Grouping of rows when they are split, the ``by`` of `bitesize.sources.Source.split`.
     folds, fold
         Number of parts of a cross-validation, and the part (from 1) that this run validates on; 0 for none.
+    task, loss
+        What the model learns, as in `training.tasks.choose.choose_task`, and the loss; ``"auto"`` finds the task from the labels, and
+        takes the task's default loss.
     model, weights
         As in `training.models.build_model`; ``"auto"`` chooses by the shape of the rows.
     epochs, batch_size, memory, image_size, learning_rate, seed
         Number of epochs, rows per batch, memory budget, side of images, peak learning rate and seed; ``epochs`` and
         ``batch_size`` may be ``"auto"``, ``image_size`` None for the size of the model or the data.
     class_weights
-        Whether rows are weighted so that all classes count equally.
+        Whether rows are weighted so that all classes count equally; of tags, those that rows have count as much as those they lack.
     early_stopping
         Number of epochs without a lower validation loss after which training stops; 0 for never, ``"auto"`` for a share of all
         epochs if there is validation data.
@@ -107,6 +110,8 @@ class TrainSettings:
     cache_folder: str | None = None
     cache_kind: Literal["exact", "pixels"] = "exact"
     max_side: int | None = None
+    task: str = "auto"
+    loss: str = "auto"
 
     def __post_init__(self) -> None:
         if self.epochs != "auto" and self.epochs < 1:
