@@ -132,7 +132,28 @@ def _captions(source: Source, rows: list[int]) -> Captions:
         classes = [source.classes[int(source.labels[row])] for row in rows]
     elif source.labels is not None:
         classes = [str(source.labels[row]) for row in rows]
+    else:
+        classes = _tags_or_numbers(source, rows)
     return Captions(rows, classes, numbers, [os.path.basename(source.describe(row)) for row in rows])
+
+
+def _tags_or_numbers(source: Source, rows: list[int]) -> list[str]:
+    """Return the tags or numbers of rows as text; empty for other labels."""
+    import numpy as np
+
+    from bitesize.spec import Field
+
+    field = source.spec.get("y")
+    if not isinstance(field, Field) or field.mask or len(field.shape) > 1:
+        return [""] * len(rows)
+    values = np.empty((len(rows), *field.shape), field.dtype)
+    for i, row in enumerate(rows):
+        source.read(np.array([row]), {"y": values[i : i + 1]})
+    if source.classes:
+        return [
+            ", ".join(name for name, there in zip(source.classes, row, strict=True) if there) or "no tag" for row in values
+        ]
+    return [", ".join(f"{value:.5g}" for value in np.ravel(row).tolist()) for row in values]
 
 
 def _kind_of(out: str) -> str:

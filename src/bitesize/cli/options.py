@@ -63,6 +63,14 @@ MaxBad = Annotated[
         help="Largest share of rows that --on-error skip may skip (one row is always allowed). Above 0.01 the data itself is suspect.",
     ),
 ]
+TaskName = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        metavar="auto|classify|multilabel|regress",
+        help="What to learn: one class per row, several tags, or numbers. auto: found from the labels.",
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(

@@ -19,6 +19,7 @@ from bitesize.cli.options import (
     Memory,
     Model,
     OnError,
+    TaskName,
     parse_count,
     parse_on_error,
 )
@@ -50,13 +51,7 @@ class TrainOptions:
             help="Cross-validate: K trainings, each validated on another part, in OUT/fold-1 and so on. 0: off.",
         ),
     ] = 0
-    task: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|classify|multilabel|regress",
-            help="What to learn: one class per row, several tags, or numbers. auto: found from the labels.",
-        ),
-    ] = "auto"
+    task: TaskName = "auto"
     loss: Annotated[
         str,
         typer.Option(

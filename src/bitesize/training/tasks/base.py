@@ -56,9 +56,9 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """What a model learns, and everything that depends on it.
+    """A task: what a model learns, and everything that depends on it.
 
-    A task is created from the labels of the data (`of`), completed by the training rows (`fitted`), and saved in the config of a run
+    It is created from the labels of the data (`of`), completed by the training rows (`fitted`), and saved in the config of a run
     (`as_dict`, `saved`).
 
     Parameters

@@ -18,6 +18,7 @@ from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task, 
 from bitesize.training.tasks.labels import describe_labels
 from bitesize.training.tasks.tag_score import TagScore, join_scores, log_odds
 from bitesize.training.tasks.targets import Targets, labels_of
+from bitesize.training.tasks.weighted_loss import weighted_binary_crossentropy
 
 _SHOWN = 12
 
@@ -109,9 +110,7 @@ class Multilabel(Task):
         keras = load_keras()
         if self.positive is None:
             return keras.losses.BinaryCrossentropy(from_logits=output == "logits")
-        from bitesize.training.tasks.weighted_loss import WeightedBinaryCrossentropy
-
-        return WeightedBinaryCrossentropy(list(self.positive), from_logits=output == "logits")
+        return weighted_binary_crossentropy()(list(self.positive), from_logits=output == "logits")
 
     def metrics(self, output: Output) -> list[Any]:
         """Return the mean area under the ROC curves of all tags."""

@@ -85,9 +85,7 @@ class Regress(Task):
         mean, std = measure(train, self.names)
         constant = [name for name, deviation in zip(self.names, std, strict=True) if not deviation > 0]
         if constant:
-            raise BadSetting(
-                f"the target {constant[0]!r} has the same value in all training rows: there is nothing to learn"
-            )
+            raise BadSetting(f"the target {constant[0]!r} is equal in every training row: there is nothing to learn")
         return replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
     def for_loss(self, source: Source) -> Source:
