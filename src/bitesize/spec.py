@@ -33,7 +33,7 @@ class Field:
         Whether the field has a label for each pixel of the row's image. A mask moves with the image and is never interpolated.
     axes
         What the axes of a row are: ``"HW"``, ``"HWC"``, ``"DHW"`` or ``"DHWC"`` (depth, height, width, channels). Empty where the
-        shape decides, as in `image_channels`.
+        shape decides, as in `axes_of_rows`.
 
     Raises
     ------
@@ -155,26 +155,58 @@ def image_channels(shape: Sequence[int]) -> int | None:
     return None if channels > MOST_CHANNELS or channels == shape[1] or channels_seem_first(shape) else channels
 
 
-def channels_seem_first(shape: Sequence[int]) -> bool:
-    """Return whether the first of three axes is short enough for channels, and the last axis is not."""
-    return len(shape) == 3 and shape[0] in (1, 3, 4) and shape[1] > 4 and shape[2] > 4
+def axes_of_rows(field: Field) -> str:
+    """Return what the axes of a field's rows are: as the field says, or as its shape shows; empty for rows that are not images or volumes.
 
-
-def one_channel_reason(shape: Sequence[int]) -> str:
-    """Return why rows with three axes are treated as one channel, as a sentence; "" if their channels are known.
+    Rows with four axes are volumes with the channels last, under the same conditions as for `image_channels`.
 
     Examples
     --------
-    >>> one_channel_reason((3, 64, 64))
+    >>> [axes_of_rows(Field(shape, np.uint8)) for shape in ((28, 28), (20, 24, 10), (16, 20, 24, 2), (16, 20, 24), (100,))]
+    ['HW', 'HWC', 'DHWC', '', '']
+    >>> axes_of_rows(Field((16, 20, 24), np.uint8, axes="DHW"))
+    'DHW'
+    """
+    if field.axes:
+        return field.axes
+    if len(field.shape) == 4:
+        known = image_channels(field.shape[1:]) is not None or field.shape[3] == 2
+        return "DHWC" if known and not channels_seem_first(field.shape) else ""
+    return "" if image_channels(field.shape) is None else "HW" if len(field.shape) == 2 else "HWC"
+
+
+def is_volume(field: Field | Encoded) -> bool:
+    """Return whether rows have a depth."""
+    return isinstance(field, Field) and axes_of_rows(field).startswith("D")
+
+
+def field_channels(field: Field) -> int | None:
+    """Return the number of channels of rows that are images or volumes, or None if they are not, or may not be."""
+    axes = axes_of_rows(field)
+    return (field.shape[-1] if axes.endswith("C") else 1) if axes else None
+
+
+def channels_seem_first(shape: Sequence[int]) -> bool:
+    """Return whether the first of three or four axes is short enough for channels, and the other axes are not."""
+    return len(shape) in (3, 4) and shape[0] in (1, 3, 4) and min(shape[1:]) > 4
+
+
+def one_channel_reason(field: Field) -> str:
+    """Return why rows with three or four axes are treated as one channel, as a sentence; "" if their channels are known.
+
+    Examples
+    --------
+    >>> one_channel_reason(Field((3, 64, 64), np.uint8))
     'channels seem to come first in rows of (3, 64, 64), which count as one channel'
-    >>> one_channel_reason((64, 64, 3))
+    >>> one_channel_reason(Field((64, 64, 3), np.uint8))
     ''
     """
-    if len(shape) != 3 or shape[0] == 1 or image_channels(shape) is not None:
+    shape = field.shape
+    if len(shape) not in (3, 4) or shape[0] == 1 or axes_of_rows(field):
         return ""
     why = "channels seem to come first" if channels_seem_first(shape) else "it is not clear which axis is the channels"
-    return f"{why} in rows of {tuple(shape)}, which count as one channel"
+    return f"{why} in rows of {shape}, which count as one channel"
 
 
 # How rows of `one_channel_reason` get a mean and deviation for each channel.
-CHANNELS_LAST = "np.moveaxis(x, 1, -1) before saving puts channels last"
+CHANNELS_LAST = "axes=, or np.moveaxis(x, 1, -1) before saving, which puts channels last"

@@ -140,7 +140,7 @@ def test_a_random_crop_stays_within_the_image_and_its_area():
         lambda: bs.Resize(0),
         lambda: bs.Resize((-3, 5)),
         lambda: bs.Resize(2.5),
-        lambda: bs.Resize((3, 4, 5)),
+        lambda: bs.Resize((3, 4, 5, 6)),
         lambda: bs.Resize(5, interpolation="lanczos"),
         lambda: bs.Resize(5, "fit"),
         lambda: bs.Resize((5, 6), "shorter"),

@@ -33,6 +33,7 @@ _OPTIONS = {
         "orient",
         "tag_delimiter",
         "file_is_row",
+        "axes",
         "max_side",
         "quality",
         "kind",

@@ -134,7 +134,7 @@ class Opening:
 
     Attributes
     ----------
-    labels, split, fields, mode, orient, tag_delimiter, file_is_row
+    labels, split, fields, mode, orient, tag_delimiter, file_is_row, axes
         As in `bitesize.open`; fields as text.
     sample_weights
         The ``weights`` of `bitesize.open`.
@@ -185,6 +185,12 @@ class Opening:
         bool | None,
         typer.Option(
             "--file-is-row/--no-file-is-row", help="Treat each file as one row, for formats that may hold one row or many."
+        ),
+    ] = None
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HW|HWC|DHW|DHWC", help="Axes of one row of an array: depth, height, width, channels. Default: by shape."
         ),
     ] = None
     listing: Annotated[

@@ -43,3 +43,11 @@ def crop_values(channels: int, out_h: int, out_w: int) -> int:
 def line_values(channels: int, out_w: int) -> int:
     """Return the number of float32 values of scratch that `warp` needs: a line of the output, before and after coloring."""
     return 2 * (out_w * channels + 4)
+
+
+def volume_values(depth: int, z_taps: int, slab: int, plane: int) -> int:
+    """Return the number of float32 values of scratch that `resample_slices` needs.
+
+    ``depth`` slices of the output, each a sum of up to ``z_taps`` slices of ``slab`` values, and ``plane`` values to resample a slice.
+    """
+    return rounded_up(slab) + rounded_up(depth * (z_taps + 2)) + plane

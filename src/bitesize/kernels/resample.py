@@ -40,7 +40,7 @@ def tap_weight(x: float, kind: int) -> float:
 
 
 @exact_jit
-def _fill_weights(axis: Any, source: int, kind: int, most: int, first: Any, counts: Any, weights: Any) -> None:
+def fill_weights(axis: Any, source: int, kind: int, most: int, first: Any, counts: Any, weights: Any) -> None:
     """Compute the first source pixel of each output pixel, the number of its taps, and their weights."""
     origin, begin, step = axis
     stretch = max(1.0, step)
@@ -66,7 +66,7 @@ def _fill_weights(axis: Any, source: int, kind: int, most: int, first: Any, coun
 
 
 @lean_jit
-def _sum_lines(
+def sum_lines(
     pixels: Any, start: int, apart: int, weights: Any, first: int, count: int, row: Any, at: int, size: int
 ) -> None:
     """Sum ``count`` weighted lines, of which the first begins at ``start``, into ``size`` values of ``row`` from ``at`` on."""
@@ -225,8 +225,8 @@ def resample(
     y_weights, scratch = scratch[: out_h * y_taps], scratch[out_h * y_taps :]
     whole = scratch[: 2 * (out_w + out_h)].view(np.int32)
     x_first, x_counts, y_first, y_counts = whole[:out_w], whole[out_w:], whole[2 * out_w :], whole[2 * out_w + out_h :]
-    _fill_weights(x_axis, width, kind, x_taps, x_first, x_counts[:out_w], x_weights)
-    _fill_weights(y_axis, height, kind, y_taps, y_first[:out_h], y_counts, y_weights)
+    fill_weights(x_axis, width, kind, x_taps, x_first, x_counts[:out_w], x_weights)
+    fill_weights(y_axis, height, kind, y_taps, y_first[:out_h], y_counts, y_weights)
     begin, end = x_first[0] * channels, 0
     for x in range(out_w):
         end = max(end, (x_first[x] + x_counts[x]) * channels)
@@ -238,7 +238,7 @@ def resample(
             for r in range(count):
                 k = (top + r) * y_taps
                 line = y_first[top + r] * line_apart + begin + start
-                _sum_lines(pixels, line, line_apart, y_weights, k, y_counts[top + r], rows, r * long, part)
+                sum_lines(pixels, line, line_apart, y_weights, k, y_counts[top + r], rows, r * long, part)
             for j in range(0, part, LANES):
                 lines_to_columns(rows, j, long, columns, LINES * (start + j))
         _sum_across(
@@ -262,8 +262,8 @@ def resample_reference(
 ) -> None:
     """Reference of `resample` in NumPy, in float64, for any float ``out`` of shape (height, width, channels)."""
     height, width, channels = source.shape
-    wx = _matrix(box[0], box[2], width, out.shape[1], kind)
-    wy = _matrix(box[1], box[3], height, out.shape[0], kind)
+    wx = resample_matrix(box[0], box[2], width, out.shape[1], kind)
+    wy = resample_matrix(box[1], box[3], height, out.shape[0], kind)
     pixels = np.einsum("yh,xw,hwc->yxc", wy, wx, source.astype(np.float64))
     if channels == 1:
         out[...] = color[0, 0] * pixels + color[0, 3]
@@ -272,7 +272,8 @@ def resample_reference(
         out[..., 3:] = pixels[..., 3:] * alpha
 
 
-def _matrix(start: float, end: float, source: int, size: int, kind: int) -> NDArray[np.float64]:
+def resample_matrix(start: float, end: float, source: int, size: int, kind: int) -> NDArray[np.float64]:
+    """Return the weights of ``source`` pixels for each of ``size`` output pixels, which cover ``start`` to ``end``."""
     scale = (end - start) / size
     stretch = max(1.0, scale)
     support = SUPPORT[kind] * stretch

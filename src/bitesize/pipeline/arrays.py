@@ -16,7 +16,7 @@ from bitesize.pipeline.inference import READ_TYPES, integer_limits
 from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.protocol import Located, flat_rows
-from bitesize.spec import Field, image_channels
+from bitesize.spec import Field, axes_of_rows
 from bitesize.transforms.canvas import Canvas, storage
 from bitesize.transforms.render import (
     RowPlans,
@@ -83,14 +83,16 @@ class ArrayRenderer:
         self._warps = stages.non_axis_aligned or bool(self._masks)
         self._needs_image, self._random = stages.needs_image, stages.random
         self._fill, self._mask_fill = stages.surroundings
-        self._image = image_channels(stored.shape) is not None
-        self._height, self._width = stored.shape[:2] if self._image else (1, 1)
+        axes = axes_of_rows(stored)
         self._channels = stages.channels_of(stored)
-        self._spread = stages.spreads(self._channels)
-        self._chw = chw and self._image and len(stored.shape) == 3
+        self._spread = stages.spreads(self._channels, stored)
+        self._chw = chw and axes.endswith("C")
+        self._resamples = not all(step.whole_pixels for step in stages.image_transforms)
+        self._full_scale = full_scale or (255.0 if stored.dtype == np.uint8 else 1.0)
+        self._height, self._width = stored.shape[axes.index("H") :][:2] if axes else (1, 1)
         self._limits = integer_limits(rendered.dtype)
-        self._canvas = Canvas(rendered.shape, rendered.dtype, self._chw, self._limits) if self._image else None
-        self._mask_canvases = {name: mask_canvas(field) for name, field in self._masks.items()}
+        self._canvas = self._make_canvas() if axes else None
+        self._mask_canvases = {name: self._make_mask_canvas(field) for name, field in self._masks.items()}
         self._code = storage(rendered.dtype)
         known = stored.dtype in READ_TYPES
         # Whether float32 is wide enough for intermediate values; otherwise compiled code uses float64, for the types that it supports.
@@ -99,7 +101,6 @@ class ArrayRenderer:
         # What all rows have in common, if nothing is random.
         self._plan_of_all: RowPlans | None = None
         self._constant: tuple[NDArray[Any], NDArray[Any], bool, tuple[float, float]] | None = None
-        self._full_scale = full_scale or (255.0 if stored.dtype == np.uint8 else 1.0)
         # Rows that are only cast can be fetched in one step.
         self._one_step, self._located = self.narrow and not stages.needs_image, located
         self._fetch_names: dict[Place, str] = {place: f"fetch {stored} {rendered} {place}" for place in get_args(Place)}
@@ -111,11 +112,24 @@ class ArrayRenderer:
         """Largest number of float32 values of scratch that rendering a row needs."""
         if not self._needs_image:
             return 0
-        height, width = self.stored.shape[:2]
+        return self._render_values()
+
+    def _render_values(self) -> int:
+        """Return the number of float32 values of scratch for rows whose pixels are moved."""
         out_h, out_w = self.rendered.shape[1:] if self._chw else self.rendered.shape[:2]
         if not self._random:
-            return max(plan_render(self._adjusted(()), width, height, self._channels).scratch, mask_values(out_w))
-        return max(most_values(width, height, self._channels, out_w, out_h), mask_values(out_w))
+            plan = plan_render(self._adjusted(()), self._width, self._height, self._channels)
+            return max(plan.scratch, mask_values(out_w))
+        return max(most_values(self._width, self._height, self._channels, out_w, out_h), mask_values(out_w))
+
+    def _make_canvas(self) -> Canvas:
+        return Canvas(self.rendered.shape, self.rendered.dtype, self._chw, self._limits)
+
+    def _make_mask_canvas(self, field: Field) -> Canvas:
+        return mask_canvas(field)
+
+    def _new_view(self) -> View:
+        return View(self._width, self._height, self._full_scale)
 
     def warm(self, keeps_rows: bool) -> list[Job]:
         """Return the jobs that load the compiled code, also for rows of files that are kept in memory if ``keeps_rows``."""
@@ -123,11 +137,8 @@ class ArrayRenderer:
             return [(_GATHER, _warm_gather)] if keeps_rows or self._located == "array" else []
         if self.stored.dtype not in READ_TYPES:
             return []
-        if self._canvas is not None and self._needs_image:
-            canvas, read = self._canvas, self.stored.dtype
-            return [
-                (f"resample {read} {canvas.stored} {self._warps}", lambda: warm_up(read, canvas, self._warps)),
-            ]
+        if self._needs_image:
+            return self._warm_rendering()
         one = (1, 1, self._channels)
         rows, random_numbers = np.zeros((1, *one), self.stored.dtype), [(0.5,) * sum(count for _, count in self._views)]
         out = np.zeros((1, *(one[::-1] if self._chw else one)), self.rendered.dtype)
@@ -145,6 +156,12 @@ class ArrayRenderer:
                 for place in sorted(places if HAS_PREADV else places & {"array"})
             ]
         return jobs
+
+    def _warm_rendering(self) -> list[Job]:
+        """Return the jobs that load the compiled code for rows whose pixels are moved."""
+        canvas, read = self._canvas, self.stored.dtype
+        assert canvas is not None
+        return [(f"resample {read} {canvas.stored} {self._warps}", lambda: warm_up(read, canvas, self._warps))]
 
     def _warm_fetch(
         self, where: Located, random_numbers: Sequence[Sequence[float]], out: NDArray[Any], rows: NDArray[Any]
@@ -180,12 +197,11 @@ class ArrayRenderer:
         scratch: NDArray[np.float32]
     ) -> None:  # fmt: skip
         assert self._canvas is not None
-        height, width = self.stored.shape[:2]
-        images = rows[self._name].reshape(-1, height, width, self._channels)
+        images = rows[self._name].reshape(-1, self._height, self._width, self._channels)
         planned = self._plan_of_all
         if planned is None:
             views = [self._adjusted(numbers) for numbers in random_numbers[: None if self._random else 1]]
-            planned = plan_rows(views, width, height, self._channels, self._canvas)
+            planned = plan_rows(views, self._width, self._height, self._channels, self._canvas)
             self._plan_of_all = None if self._random else planned
         render_rows(images, planned, scratch, self._canvas, out[self._name])
         for name in self._masks:
@@ -195,7 +211,7 @@ class ArrayRenderer:
                 render_mask(rows[name][i][..., None], view, self._mask_fill, scratch, canvas, out[name][i])
 
     def _adjusted(self, random_numbers: Sequence[float]) -> View:
-        view = View(self._width, self._height, self._full_scale)
+        view = self._new_view()
         view.fill = self._fill
         if self._spread:
             view.spread(self._channels)

@@ -15,7 +15,7 @@ from bitesize.packages import pip_install
 from bitesize.pipeline.probe import mask_dtype_of_first_row, size_of_first_row
 from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.base import Source
-from bitesize.spec import MOST_CHANNELS, Encoded, Field, channels_seem_first, image_channels
+from bitesize.spec import MOST_CHANNELS, Encoded, Field, axes_of_rows, channels_seem_first, field_channels
 from bitesize.transforms.base import Size, Transform
 from bitesize.transforms.mix import MixUp
 
@@ -42,15 +42,13 @@ def rendered_fields(source: Source, stages: TransformStages, layout: Layout, dty
         raise BadSetting(f'layout must be "HWC" or "CHW", not {layout!r}')
     if isinstance(stored := source.spec[source.primary], Field) and 0 in stored.shape:
         raise BadSetting(f"rows of {stored} have no values")
-    image = _rendered_image(source, stages, layout, dtype)
-    last = len(image.shape) == 2 or layout == "HWC"
-    height, width = (image.shape[:2] if last else image.shape[1:]) if len(image.shape) in (2, 3) else (0, 0)
+    image, sides = _rendered_image(source, stages, layout, dtype)
     rendered: dict[str, Field] = {}
     for name, stored in source.spec.items():
         if name == source.primary:
             rendered[name] = image
         elif is_mask(stored):
-            rendered[name] = _mask_field(source, name, stages, (height, width))
+            rendered[name] = _mask_field(source, name, stages, sides)
         elif isinstance(stored, Field):
             if stages.needs_image and _looks_like_mask(stored, source.spec[source.primary]):
                 raise BadSetting(
@@ -65,7 +63,7 @@ def rendered_fields(source: Source, stages: TransformStages, layout: Layout, dty
     return rendered
 
 
-def _mask_field(source: Source, name: str, stages: TransformStages, size: Size) -> Field:
+def _mask_field(source: Source, name: str, stages: TransformStages, sides: tuple[int, ...]) -> Field:
     """Return shape and dtype of a mask."""
     stored = source.spec[name]
     dtype = stored.dtype if isinstance(stored, Field) else mask_dtype_of_first_row(source, name)
@@ -74,7 +72,7 @@ def _mask_field(source: Source, name: str, stages: TransformStages, size: Size) 
     fill = stages.surroundings[1]
     if stages.needs_image and not np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max:
         raise BadSetting(f"mask_fill is {fill}, but the masks {name!r} are {dtype}, which cannot represent it")
-    return Field(size, dtype, mask=True)
+    return Field(sides, dtype, mask=True)
 
 
 def is_mask(stored: Field | Encoded) -> bool:
@@ -83,28 +81,35 @@ def is_mask(stored: Field | Encoded) -> bool:
 
 
 def _looks_like_mask(stored: Field, image: Field | Encoded) -> bool:
-    """Return whether a field that is not a mask has one value for each pixel of the images."""
-    sides = stored.shape[:-1] if len(stored.shape) == 3 and stored.shape[2] == 1 else stored.shape
-    return len(sides) == 2 and isinstance(image, Field) and sides == image.shape[:2]
+    """Return whether a field that is not a mask has one value for each pixel of the images, or voxel of the volumes."""
+    if isinstance(image, Encoded):
+        return False
+    sides = image.shape[: len(axes_of_rows(image).rstrip("C"))]
+    return stored.shape in (sides, (*sides, 1))
 
 
-def _rendered_image(source: Source, stages: TransformStages, layout: Layout, dtype: DTypeLike | None) -> Field:
-    """Return shape and dtype of the primary field."""
+def _rendered_image(
+    source: Source, stages: TransformStages, layout: Layout, dtype: DTypeLike | None
+) -> tuple[Field, tuple[int, ...]]:
+    """Return shape and dtype of the primary field, and its sides in pixels; none if its rows are not images or volumes."""
     stored = source.spec[source.primary]
     channels = stages.channels_of(stored)
-    size = _rendered_size(source, stages, channels)
+    sides = _rendered_sides(source, stages, channels)
     final = _rendered_dtype(stored, stages, channels, dtype)
-    if size is None or (isinstance(stored, Field) and len(stored.shape) == 2):
-        assert isinstance(stored, Field)
-        return Field(stored.shape if size is None else size, final)
     if isinstance(stored, Field):
-        channels = stored.shape[2]
-    return Field((*size, channels) if layout == "HWC" else (channels, *size), final)
+        if sides is None:
+            return Field(stored.shape, final), ()
+        if not axes_of_rows(stored).endswith("C"):
+            return Field(sides, final), sides
+        channels = stored.shape[-1]
+    assert sides is not None
+    return Field((*sides, channels) if layout == "HWC" else (channels, *sides), final), sides
 
 
-def _rendered_size(source: Source, stages: TransformStages, channels: int) -> Size | None:
-    """Return height and width of the primary field after the transforms, or None if its rows are not images."""
+def _rendered_sides(source: Source, stages: TransformStages, channels: int) -> tuple[int, ...] | None:
+    """Return height and width of the primary field after the transforms, after the depth of volumes, or None if its rows are neither."""
     stored = source.spec[source.primary]
+    depth: tuple[int, ...] = ()
     if isinstance(stored, Encoded):
         size = _size_after(stages.image_transforms, None)
         if size is None:  # no transform sets the size, so all images must have the same size
@@ -114,13 +119,17 @@ def _rendered_size(source: Source, stages: TransformStages, channels: int) -> Si
     else:
         if stages.needs_image:
             _check_images(stages, stored, channels)
-        if image_channels(stored.shape) is None:
+        axes = axes_of_rows(stored)
+        if not axes:
             return None
-        size = _size_after(stages.image_transforms, (stored.shape[0], stored.shape[1]))
+        if axes.startswith("D"):
+            depth = (_depth_after(stages.image_transforms, stored.shape[0]),)
+        height, width = stored.shape[len(depth) :][:2]
+        size = _size_after(stages.image_transforms, (height, width))
     if size is None:
         view = next(view for view in reversed(stages.image_transforms) if view.size_after((7, 5)) is None)
         raise BadSetting(f"{view!r} yields images of different sizes; add bs.CenterCrop or bs.RandomCrop after it")
-    return size
+    return (*depth, *size)
 
 
 def _rendered_dtype(
@@ -130,9 +139,10 @@ def _rendered_dtype(
     before = after = stored.dtype
     for view in stages.image_transforms:
         view.check(channels)
-        if view.needs_colors and stages.spreads(channels):
+        if view.needs_colors and stages.spreads(channels, stored):
             raise BadSetting(
-                f"{type(view).__name__} needs red, green, blue and alpha channels, but Normalize has {channels} means"
+                f"{type(view).__name__} needs red, green, blue and alpha channels, but other transforms have {channels} numbers, for "
+                "independent channels"
             )
         after = view.dtype_after(after)
     final = after if dtype is None else dtype_setting(dtype)
@@ -166,32 +176,44 @@ def _check_arithmetic(stages: TransformStages, before: np.dtype[Any]) -> None:
 def _check_images(stages: TransformStages, stored: Field, channels: int) -> None:
     """Raise `BadSetting` if transforms move pixels, but rows are not images, or may not be images."""
     name = type(next(view for view in stages.image_transforms if view.needs_image)).__name__
-    channels_of_rows = image_channels(stored.shape)
+    channels_of_rows = field_channels(stored)
     if channels_of_rows is not None:
-        if len(stored.shape) == 2 and looks_like_series(stored.shape):
+        if len(stored.shape) == 2 and not stored.axes and looks_like_series(stored.shape):
             raise BadSetting(
                 f"{name} needs images, but rows of {stored.shape} look like a series of {min(stored.shape)} values: use bs.Map for "
-                f"series; for gray images, open x[..., None], with rows of {(*stored.shape, 1)}"
+                f'series; for gray images, pass axes="HW" to bs.open, or open x[..., None], with rows of {(*stored.shape, 1)}'
             )
         if channels_of_rows != channels:
             raise BadSetting(
                 f"{name} treats rows of {stored} as images of {channels_of_rows} channels, but Normalize has {channels} means"
             )
-        if channels > _MANY_CHANNELS:
+        if channels > _MANY_CHANNELS and not stored.axes:
             logging.getLogger("bitesize").warning("rows of %s are treated as images of %d channels", stored, channels)
         return
-    if channels_seem_first(stored.shape):
-        raise BadSetting(
-            f"{name} needs images (height, width, channels), but channels seem to come first in rows of {stored}: save the data with "
-            "np.moveaxis(x, 1, -1), or use a function with bs.Map"
-        )
-    if len(stored.shape) == 3:
-        raise BadSetting(
-            f"{name} needs images of at most {MOST_CHANNELS} channels, but rows of {stored} may be volumes (depth, height, width) or "
-            f"images of {stored.shape[2]} channels: use your own function, with bs.Map"
-        )
+    if len(stored.shape) in (3, 4):
+        raise BadSetting(_unclear(name, stored))
     raise BadSetting(
-        f"{name} needs images (height, width) or (height, width, channels), not rows of {stored}: use a function with bs.Map"
+        f"{name} needs images (height, width) or (height, width, channels), or volumes (depth, height, width, channels), not rows of "
+        f"{stored}: use a function with bs.Map"
+    )
+
+
+def _unclear(name: str, stored: Field) -> str:
+    """Return the message for rows whose axes do not show in their shape."""
+    image, volume = ('axes="HWC"', 'axes="DHW"') if len(stored.shape) == 3 else ("", 'axes="DHWC"')
+    if channels_seem_first(stored.shape):
+        return (
+            f"{name} needs images (height, width, channels), but channels seem to come first in rows of {stored}: save the data with "
+            f"np.moveaxis(x, 1, -1); for volumes, pass {volume} to bs.open; else use a function with bs.Map"
+        )
+    if not image:
+        return (
+            f"{name} needs images or volumes, but it is not clear which axis of rows of {stored} is the channels: for volumes (depth, "
+            f"height, width, channels), pass {volume} to bs.open; else use your own function, with bs.Map"
+        )
+    return (
+        f"{name} needs images of at most {MOST_CHANNELS} channels, but rows of {stored} may be volumes (depth, height, width) or "
+        f"images of {stored.shape[2]} channels: pass {volume} or {image} to bs.open, or use your own function, with bs.Map"
     )
 
 
@@ -204,6 +226,12 @@ def _size_after(views: Sequence[Transform], size: Size | None) -> Size | None:
     for view in views:
         size = view.size_after(size)
     return size
+
+
+def _depth_after(views: Sequence[Transform], depth: int) -> int:
+    for view in views:
+        depth = view.depth_after(depth)
+    return depth
 
 
 def dtype_setting(dtype: DTypeLike) -> np.dtype[Any]:

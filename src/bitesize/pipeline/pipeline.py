@@ -29,7 +29,7 @@ from bitesize.pipeline.trial import describe_row, trial_row
 from bitesize.pipeline.user_functions import UserFunctions
 from bitesize.pipeline.value_ranges import check_ranges
 from bitesize.sources.base import Source
-from bitesize.spec import Field
+from bitesize.spec import Field, is_volume
 from bitesize.transforms.mix import mix_pairs
 
 
@@ -90,7 +90,7 @@ class Pipeline:
     ) -> None:
         self.source = source
         self.stored = stored if isinstance(stored, StoredRows) else None
-        self.stages = sort_transforms(transforms)
+        self.stages = sort_transforms(transforms).for_rows(is_volume(source.spec[source.primary]))
         self.transforms = tuple(transforms)
         self.layout = layout
         self._image, self._label = source.primary, source.label_name or "y"

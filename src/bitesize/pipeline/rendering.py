@@ -18,10 +18,11 @@ from bitesize.pipeline.inference import Layout
 from bitesize.pipeline.read_context import ReadContext
 from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.stages import TransformStages
+from bitesize.pipeline.volumes import VolumeRenderer
 from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.protocol import Located
-from bitesize.spec import Encoded, Field
+from bitesize.spec import Encoded, Field, is_volume
 
 # Rows that one thread takes at once. Images: few, so that a batch is spread over all threads. Fields: up to _BITE_BYTES,
 # so that Python's time per bite is negligible.
@@ -79,7 +80,8 @@ class RowRenderer:
             self._images = ImageRenderer(source, stages, fields, chw, fast_decode, max_side)
         else:
             masks = {name: field for name, field in fields.items() if field.mask}
-            self._arrays = ArrayRenderer(
+            renderer = VolumeRenderer if is_volume(stored) else ArrayRenderer
+            self._arrays = renderer(
                 self._image, stored, fields[self._image], stages, chw, masks, _place(source), full_scale
             )  # fmt: skip
         # Fields that are read into scratch, because a kernel stores them in the batch; and how many rows at a time.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from bitesize.errors import BadSetting
-from bitesize.spec import Encoded, Field, image_channels
+from bitesize.spec import Encoded, Field, field_channels, is_volume
 from bitesize.transforms.base import Padded, Step, Transform, as_color
 from bitesize.transforms.erase import Cutout
 from bitesize.transforms.map import Map
@@ -40,20 +42,46 @@ class TransformStages:
         """Return whether transforms may rotate or shear images."""
         return any(view.non_axis_aligned for view in self.image_transforms)
 
-    def spreads(self, channels: int) -> bool:
-        """Return whether ``channels`` channels are independent, rather than colors or colors with alpha."""
-        return channels not in (1, 3, 4) or (
-            channels == 4 and any(isinstance(v, Normalize) and v.count == 4 for v in self.image_transforms)
-        )
+    def for_rows(self, volumes: bool) -> TransformStages:
+        """Return the stages for rows that are volumes, or for all others; see `Transform.for_rows`."""
+        return replace(self, image_transforms=tuple(view.for_rows(volumes) for view in self.image_transforms))
+
+    def spreads(self, channels: int, stored: Field | Encoded | None = None) -> bool:
+        """Return whether ``channels`` channels are independent, rather than colors or colors with alpha.
+
+        Four channels are colors with alpha if one of the transforms has three numbers for them, or mixes colors; they are independent if
+        one has four. Otherwise the dtype decides: 8-bit images of four channels are RGBA, other arrays have four bands.
+
+        Parameters
+        ----------
+        channels
+            Number of channels.
+        stored
+            The field as stored; None for 8-bit images.
+        """
+        if channels != 4:
+            return channels not in (1, 3)
+        counts = {len(fill) for v in self.image_transforms if isinstance(fill := getattr(v, "fill", None), tuple)}
+        counts |= {view.count for view in self.image_transforms if isinstance(view, Normalize)}
+        if 4 in counts:
+            return True
+        if (
+            stored is None
+            or isinstance(stored, Encoded)
+            or 3 in counts
+            or any(v.needs_colors for v in self.image_transforms)
+        ):
+            return False
+        return stored.dtype != np.uint8 or is_volume(stored)
 
     def channels_of(self, field: Field | Encoded) -> int:
         """Return the number of channels: that of images, or the length of the last axis if `Normalize` has as many means."""
         if isinstance(field, Encoded):
             return field.channels
         counts = {view.count for view in self.image_transforms if isinstance(view, Normalize) and not view.of_data}
-        if field.shape and field.shape[-1] in counts:
+        if not field.axes and field.shape and field.shape[-1] in counts:
             return field.shape[-1]
-        return image_channels(field.shape) or 1
+        return field_channels(field) or 1
 
     @property
     def surroundings(self) -> tuple[Color, int]:

@@ -16,7 +16,7 @@ from bitesize.scan.rows import BiteMemory, bite_nbytes, fixed_fields
 from bitesize.scan.threads import threads_that_fit
 from bitesize.sources.base import Source
 from bitesize.sources.pixels import StoredPixels
-from bitesize.spec import Encoded, image_channels
+from bitesize.spec import Encoded, field_channels
 
 # Rows of fixed size that are read at once, in bytes; and encoded images, in number.
 _BITE_BYTES, _IMAGES = 1 << 20, 8
@@ -34,9 +34,9 @@ class Moments:
 
 
 def channel_count(source: Source) -> int:
-    """Return the number of channels of images; 1 for other rows."""
+    """Return the number of channels of images and volumes; 1 for other rows."""
     stored = source.spec[source.primary]
-    return stored.channels if isinstance(stored, Encoded) else image_channels(stored.shape) or 1
+    return stored.channels if isinstance(stored, Encoded) else field_channels(stored) or 1
 
 
 def bite_rows(source: Source) -> int:

@@ -206,7 +206,7 @@ class Total:
         if not moments[:, COUNT].all():
             raise BadSetting("a channel has no finite values")
         stored = self._stored
-        why = one_channel_reason(stored.shape) if isinstance(stored, Field) else ""
+        why = one_channel_reason(stored) if isinstance(stored, Field) else ""
         return Statistics(
             rows=self.seen - self._bad,
             bad=self._bad,

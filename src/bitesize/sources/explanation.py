@@ -174,7 +174,7 @@ def explain(source: RowSource, *, measure: bool = True) -> Explanation:
         values, why = None, "no row of the sample could be read"
     classes, targets = _labels(source)
     stored = source.spec[primary]
-    why_one = one_channel_reason(stored.shape) if isinstance(stored, Field) else ""
+    why_one = one_channel_reason(stored) if isinstance(stored, Field) else ""
     hints = [each for each in (suggested_groups(source),) if each is not None and each not in source.choices]
     if why_one:
         hints.append(Choice(f"{why_one}: one mean and deviation", CHANNELS_LAST))

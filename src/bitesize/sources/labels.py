@@ -60,7 +60,7 @@ def class_numbers(
         return _numbered(array.tolist(), rows, tag_delimiter)
     if tag_delimiter:
         raise BadSetting(f"tag_delimiter={tag_delimiter!r}: labels are {array.dtype}, not text")
-    if array.dtype.kind in "iub" and array.ndim == 3 and array.dtype.itemsize <= 2:
+    if array.dtype.kind in "iub" and array.ndim in (3, 4) and array.dtype.itemsize <= 2:
         # Masks keep their dtype: as int64 they would be eight times as large.
         return np.ascontiguousarray(array, np.uint8 if array.dtype.kind == "b" else array.dtype.newbyteorder("=")), None
     if array.dtype.kind in "iub":

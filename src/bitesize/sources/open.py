@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitesize.errors import BadFile, BadSetting, first_few
 from bitesize.lazy.array import LazyArray
 from bitesize.sources.addresses import check_used, listed_as, prepare
+from bitesize.sources.axes import set_axes
 from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.features import StackedFields
@@ -49,6 +50,7 @@ def open(  # noqa: A001 - reads as bs.open
     weights: str | None = None,
     tag_delimiter: str | None = None,
     file_is_row: bool | None = None,
+    axes: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
     listing: str | os.PathLike[str] = "auto",
 ) -> Source:
@@ -97,6 +99,9 @@ def open(  # noqa: A001 - reads as bs.open
     file_is_row
         For `.npy`, HDF5 and `.npz` files: whether each file is one row, or holds many rows along its first axis. None: the
         usual meaning of the format, reported in `Source.choices`.
+    axes
+        For arrays and files of arrays, what the axes of one row are: ``"HW"``, ``"HWC"`` (images), ``"DHW"`` or ``"DHWC"`` (volumes:
+        depth, height, width, channels). None: the shape decides; rows with four axes are volumes, and rows with three are images.
     storage_options
         For data at addresses, settings of its storage, for this process: credentials, ``endpoint``, ``region``, ``profile``,
         ``anonymous=True`` for public data, ``requester_pays=True``. None: environment variables, profiles and roles of the machine.
@@ -127,7 +132,9 @@ def open(  # noqa: A001 - reads as bs.open
     >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
-    options = OpenOptions(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing)
+    options = OpenOptions(
+        labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing, axes
+    )
     return _opened_source(data, options) if isinstance(data, Source) else _open_data(data, options)
 
 
@@ -137,6 +144,8 @@ def _opened_source(source: Source, options: OpenOptions) -> Source:
         raise BadSetting("a Source already has labels, fields and a split")
     if options.storage_options is not None or options.listing != "auto":
         raise BadSetting("storage_options= and listing= are for data at addresses, but a Source is already open")
+    if options.axes is not None:
+        raise BadSetting(f"axes={options.axes!r} is for data that is opened now, but a Source is already open")
     return source
 
 
@@ -145,6 +154,7 @@ def _open_data(data: Any, options: OpenOptions) -> Source:
     with remote.listing() as lists, listed_as(data, options):
         source = _open_by_rules(data, options)
         source.choices = (*source.choices, *(Choice(remote.summary(found), "") for found in lists))
+    set_axes(source, options.axes)
     return source
 
 

@@ -39,6 +39,8 @@ class OpenOptions:
         Settings of the storage of data at addresses, such as credentials; None for those of the environment.
     listing
         Which list of the objects at an address is used: ``"auto"``, ``"new"``, or a file that replaces it.
+    axes
+        Axes of rows that are arrays, such as ``"DHW"``; None where the shape decides.
 
     Examples
     --------
@@ -58,6 +60,7 @@ class OpenOptions:
     file_is_row: bool | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)  # they may hold secrets
     listing: str | os.PathLike[str] = "auto"
+    axes: str | None = None
 
 
 class RowFiles(NamedTuple):

@@ -54,11 +54,12 @@ def axes_of(view: View, width: int, height: int) -> tuple[Axis, Axis, bool]:
     """Return the axes along x and y of an image, and whether x of the image is y of the output."""
     out_w, out_h = int(view.width), int(view.height)
     if view.b == 0.0 and view.d == 0.0:
-        return _axis(view.a, view.c, out_w, width), _axis(view.e, view.f, out_h, height), False
-    return _axis(view.b, view.c, out_h, width), _axis(view.d, view.f, out_w, height), True
+        return axis_of(view.a, view.c, out_w, width), axis_of(view.e, view.f, out_h, height), False
+    return axis_of(view.b, view.c, out_h, width), axis_of(view.d, view.f, out_w, height), True
 
 
-def _axis(step: float, start: float, size: int, source: int) -> Axis:
+def axis_of(step: float, start: float, size: int, source: int) -> Axis:
+    """Return the axis of ``size`` output pixels, of which the first begins at ``start``, in ``source`` pixels."""
     mirrored = step < 0.0
     if mirrored:
         step, start = -step, start + step * size

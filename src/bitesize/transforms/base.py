@@ -19,6 +19,7 @@ from bitesize.spec import MOST_CHANNELS
 from bitesize.transforms.view import Color, View
 
 Size = tuple[int, int]  # height, width
+Sides = int | Size | tuple[int, int, int]  # all sides, or (height, width), or (depth, height, width)
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 KINDS: Mapping[str, int] = {"bilinear": BILINEAR, "bicubic": BICUBIC, "nearest": NEAREST}
 # Modules of the built-in transforms, imported when a transform is read from JSON.
@@ -61,7 +62,7 @@ class Step:
         --------
         >>> import bitesize as bs
         >>> bs.Flip(0.25).to_dict()
-        {'name': 'Flip', 'horizontal': 0.25, 'vertical': 0.0}
+        {'name': 'Flip', 'horizontal': 0.25, 'vertical': 0.0, 'depth': 0.0}
         """
         return {"name": type(self).__name__, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}}  # type: ignore[arg-type]
 
@@ -91,6 +92,8 @@ class Transform(Step, ABC):
     whole_pixels : bool
         Whether the step moves pixels by whole pixels, if at all, and resamples nothing. If all random steps do, a cache keeps
         resized images instead of decoded ones (see `bitesize.Cache`).
+    moves_voxels : bool
+        Whether the step also works on volumes, although it moves pixels. Steps that work on single values always do.
 
     Examples
     --------
@@ -108,6 +111,7 @@ class Transform(Step, ABC):
     needs_image: ClassVar[bool] = False
     non_axis_aligned: ClassVar[bool] = False
     whole_pixels: ClassVar[bool] = False
+    moves_voxels: ClassVar[bool] = False
 
     @abstractmethod
     def adjust(self, view: View, u: Sequence[float]) -> None:
@@ -150,6 +154,58 @@ class Transform(Step, ABC):
         (30, 20)
         """
         return size
+
+    def depth_after(self, depth: int) -> int:
+        """Return the number of slices of a volume after this step.
+
+        Parameters
+        ----------
+        depth
+            Number of slices before this step.
+
+        Returns
+        -------
+        int
+            Number of slices after this step.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> bs.CenterCrop((8, 20, 30)).depth_after(16)
+        8
+        """
+        return depth
+
+    def for_rows(self, volumes: bool) -> Transform:
+        """Return the step for rows that are volumes, or for all others.
+
+        Parameters
+        ----------
+        volumes
+            Whether rows are volumes: (depth, height, width) or (depth, height, width, channels).
+
+        Returns
+        -------
+        Transform
+            The step itself, or one with the settings that it has for volumes.
+
+        Raises
+        ------
+        BadSetting
+            If the step is not for such rows.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> bs.RandomCrop(64).for_rows(volumes=True)
+        RandomCrop((64, 64, 64))
+        """
+        if volumes and self.needs_image and not self.moves_voxels:
+            raise BadSetting(
+                f"{type(self).__name__} is for images, but rows are volumes (depth, height, width): use CenterCrop, RandomCrop, Resize, "
+                "Flip or Rotate90, or a function with bs.Map"
+            )
+        return self
 
     def dtype_after(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Return the dtype after this step, from the dtype before it.
@@ -258,27 +314,28 @@ def from_dict(settings: Mapping[str, Any]) -> Any:
 # --- settings that several steps have --------------------------------------------------------------------------------
 
 
-def check_size(owner: str, height: object, width: object) -> None:
-    """Raise `BadSetting` unless both are whole numbers of at least 1."""
-    for side in (height, width):
+def check_size(owner: str, *sides: object) -> None:
+    """Raise `BadSetting` unless all sides are whole numbers of at least 1."""
+    for side in sides:
         if not is_whole(side, 1, 65_535):
             raise BadSetting(f"{owner}: a side must be a whole number of 1 to 65535 pixels, not {side!r}")
 
 
-def size_setting(owner: str, size: Any) -> int | Size:
-    """Check a size: a side in pixels, or (height, width)."""
+def size_setting(owner: str, size: Any, volumes: bool = False) -> Sides:
+    """Check a size: a side in pixels, or (height, width), or for ``volumes`` (depth, height, width)."""
     if isinstance(size, tuple | list):
-        if len(size) != 2:
-            raise BadSetting(f"{owner} takes one side in pixels or (height, width), not {size!r}")
+        if len(size) != 2 and not (volumes and len(size) == 3):
+            more = ", or (depth, height, width) for volumes" if volumes else ""
+            raise BadSetting(f"{owner} takes one side in pixels or (height, width){more}, not {size!r}")
         check_size(owner, *size)
-        return int(size[0]), int(size[1])
-    check_size(owner, size, size)
+        return tuple(int(side) for side in size)  # type: ignore[return-value]
+    check_size(owner, size)
     return int(size)
 
 
-def both_sides(size: int | Size) -> Size:
+def both_sides(size: Sides) -> Size:
     """Return (height, width) of a size."""
-    return size if isinstance(size, tuple) else (size, size)
+    return (size[-2], size[-1]) if isinstance(size, tuple) else (size, size)
 
 
 def interpolation_setting(owner: str, interpolation: str) -> None:
@@ -332,8 +389,9 @@ def as_color(value: float | tuple[float, ...]) -> Color:
 
 def check_color(owner: str, value: float | tuple[float, ...], channels: int) -> None:
     """Raise `BadSetting` if the number of values of a color does not match the channels; alpha needs no value."""
-    need = 3 if channels == 4 else channels
-    if isinstance(value, tuple) and len(value) != need and not (channels == 1 and len(value) == 3):
+    fits = {1: (1, 3), 4: (3, 4)}.get(channels, (channels,))
+    if isinstance(value, tuple) and len(value) not in fits:
+        need = "3, or 4 if none is alpha," if channels == 4 else str(channels)
         raise BadSetting(f"{owner}: a color must be one number, or {need} for images of {channels} channels, not {value!r}")
 
 

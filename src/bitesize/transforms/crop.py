@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -14,6 +14,7 @@ from bitesize.transforms.base import (
     KINDS,
     Interpolation,
     Padded,
+    Sides,
     Size,
     Transform,
     between,
@@ -23,28 +24,53 @@ from bitesize.transforms.base import (
     size_setting,
 )
 from bitesize.transforms.view import View
+from bitesize.transforms.volume import VolumeView
 
 _MODES = ("stretch", "cover", "pad", "shorter")
 
 
 @dataclass(frozen=True, repr=False)
 class _Sized(Transform):
-    """Step that sets the size of rows: a side in pixels, or (height, width)."""
+    """Step that sets the size of rows: a side in pixels, (height, width), or for volumes (depth, height, width)."""
 
-    size: int | Size
+    size: Sides
     needs_image: ClassVar[bool] = True
+    moves_voxels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "size", size_setting(type(self).__name__, self.size))
+        object.__setattr__(self, "size", size_setting(type(self).__name__, self.size, self.moves_voxels))
 
     def size_after(self, size: Size | None) -> Size | None:
         """Return the size."""
         return self._sides
 
+    def depth_after(self, depth: int) -> int:
+        """Return the depth of the size."""
+        return self._depth or depth
+
+    def for_rows(self, volumes: bool) -> Transform:
+        """Return the step with three sides for volumes, and check that it has two for images."""
+        super().for_rows(volumes)
+        name = type(self).__name__
+        if not volumes:
+            if self._depth is not None:
+                raise BadSetting(
+                    f"{name}({self.size}) is for volumes (depth, height, width), but rows are images: pass (height, width), or open rows with "
+                    'three axes with axes="DHW"'
+                )
+            return self
+        if self._depth is None and isinstance(self.size, tuple):
+            raise BadSetting(f"{name}: rows are volumes: pass one side, or (depth, height, width), not {self.size}")
+        return self if self._depth is not None else replace(self, size=(self.size,) * 3)  # type: ignore[arg-type]
+
     @cached_property
     def _sides(self) -> Size:
         return both_sides(self.size)
+
+    @cached_property
+    def _depth(self) -> int | None:
+        return self.size[0] if isinstance(self.size, tuple) and len(self.size) == 3 else None
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,7 +80,7 @@ class Resize(_Sized, Padded):
     Parameters
     ----------
     size
-        A side in pixels, or (height, width).
+        A side in pixels, or (height, width); for volumes, a side or (depth, height, width).
     mode
         Treatment of another aspect ratio:
 
@@ -104,6 +130,9 @@ class Resize(_Sized, Padded):
         """Rescale, then crop or pad."""
         view.kind = KINDS[self.interpolation]
         height, width = self._sides
+        if isinstance(view, VolumeView):
+            self._resize_volume(view)
+            return
         if self.mode == "stretch":
             view.rescale(width, height)
             return
@@ -116,6 +145,27 @@ class Resize(_Sized, Padded):
         inner_w, inner_h = max(1, round(view.width * scale)), max(1, round(view.height * scale))
         view.rescale(inner_w, inner_h)
         view.crop((inner_w - width) // 2, (inner_h - height) // 2, width, height)
+
+    def for_rows(self, volumes: bool) -> Transform:
+        """Return the step for volumes, which have no shorter side."""
+        if volumes and self.mode == "shorter":
+            raise BadSetting('Resize: mode="shorter" is for images, but rows are volumes: use another mode, or a crop')
+        return super().for_rows(volumes)
+
+    def _resize_volume(self, view: VolumeView) -> None:
+        assert self._depth is not None
+        sizes, sides = (view.depth, view.height, view.width), (self._depth, *self._sides)
+        if self.mode == "stretch":
+            depth, height, width = sides
+        else:
+            choose = max if self.mode == "cover" else min
+            scale = choose(side / size for side, size in zip(sides, sizes, strict=True))
+            depth, height, width = (max(1, round(size * scale)) for size in sizes)
+        view.rescale(width, height)
+        view.rescale_depth(depth)
+        front, top, left = ((size - side) // 2 for size, side in zip((depth, height, width), sides, strict=True))
+        view.crop(left, top, sides[2], sides[1])
+        view.crop_depth(front, sides[0])
 
     def _to_shorter(self, height: float, width: float) -> Size:
         side = self._sides[0]
@@ -130,7 +180,7 @@ class CenterCrop(_Sized, Padded):
     Parameters
     ----------
     size
-        A side in pixels, or (height, width).
+        A side in pixels, or (height, width); for volumes, a side or (depth, height, width).
     fill, mask_fill
         Values around a smaller image, and around its mask.
 
@@ -154,6 +204,9 @@ class CenterCrop(_Sized, Padded):
         """Crop, at whole pixels."""
         height, width = self._sides
         view.crop(math.floor((view.width - width) / 2), math.floor((view.height - height) / 2), width, height)
+        if isinstance(view, VolumeView):
+            assert self._depth is not None
+            view.crop_depth(math.floor((view.depth - self._depth) / 2), self._depth)
 
 
 @dataclass(frozen=True, repr=False)
@@ -163,7 +216,7 @@ class RandomCrop(_Sized, Padded):
     Parameters
     ----------
     size
-        A side in pixels, or (height, width).
+        A side in pixels, or (height, width); for volumes, a side or (depth, height, width).
     padding
         Number of pixels by which the crop may extend beyond each edge of the image.
     fill, mask_fill
@@ -192,11 +245,16 @@ class RandomCrop(_Sized, Padded):
         if not is_whole(self.padding, least=0):
             raise BadSetting(f"RandomCrop: padding must be a number of pixels, at least 0, not {self.padding!r}")
         object.__setattr__(self, "padding", int(self.padding))
+        if self._depth is not None:
+            object.__setattr__(self, "random_count", 3)
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
         """Crop, at whole pixels."""
         height, width = self._sides
         view.crop(self._begin(view.width, width, u[0]), self._begin(view.height, height, u[1]), width, height)
+        if isinstance(view, VolumeView):
+            assert self._depth is not None
+            view.crop_depth(self._begin(view.depth, self._depth, u[2]), self._depth)
 
     def _begin(self, side: float, part: int, u: float) -> int:
         room = math.floor(side) - part + 2 * self.padding
@@ -236,6 +294,7 @@ class RandomResizedCrop(_Sized):
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     interpolation: Interpolation = "bilinear"
     random_count: ClassVar[int] = 4
+    moves_voxels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,6 +12,7 @@ from bitesize.checks import is_whole
 from bitesize.errors import BadSetting
 from bitesize.transforms.base import Padded, Size, Transform, between, probability_setting, range_setting
 from bitesize.transforms.view import View
+from bitesize.transforms.volume import VolumeView
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,11 +23,13 @@ class Flip(Transform):
     ----------
     horizontal, vertical
         Probability of swapping left and right, and top and bottom, from 0 to 1.
+    depth
+        For volumes, probability of swapping front and back.
 
     Raises
     ------
     BadSetting
-        If a probability is not from 0 to 1. A loader raises it if rows are not images.
+        If a probability is not from 0 to 1. A loader raises it if rows are not images or volumes, or if ``depth`` is not 0 for images.
 
     Examples
     --------
@@ -39,17 +42,32 @@ class Flip(Transform):
 
     horizontal: float = 0.5
     vertical: float = 0.0
+    depth: float = 0.0
     whole_pixels: ClassVar[bool] = True
     random_count: ClassVar[int] = 2
     needs_image: ClassVar[bool] = True
+    moves_voxels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("horizontal", "vertical"):
+        for name in ("horizontal", "vertical", "depth"):
             probability_setting("Flip", name, getattr(self, name))
+        if self.depth:
+            object.__setattr__(self, "random_count", 3)
+
+    def for_rows(self, volumes: bool) -> Transform:
+        """Return the step, if it does not flip the depth of images."""
+        if self.depth and not volumes:
+            raise BadSetting(
+                f"Flip: depth={self.depth} is for volumes (depth, height, width), but rows are images: leave it out, or open rows with "
+                'three axes with axes="DHW"'
+            )
+        return self
 
     def adjust(self, view: View, u: Sequence[float]) -> None:
-        """Flip horizontally, vertically, both or neither."""
+        """Flip horizontally, vertically, in depth, or not."""
+        if isinstance(view, VolumeView) and self.depth and u[2] < self.depth:
+            view.mirror_depth()
         if u[0] < self.horizontal:
             view.mirror()
         if u[1] < self.vertical:
@@ -58,7 +76,7 @@ class Flip(Transform):
 
 @dataclass(frozen=True, repr=False)
 class Rotate90(Transform):
-    """Rotate by a random multiple of 90 degrees, counter-clockwise.
+    """Rotate by a random multiple of 90 degrees, counter-clockwise; volumes in the plane of height and width.
 
     Parameters
     ----------
@@ -83,6 +101,7 @@ class Rotate90(Transform):
     whole_pixels: ClassVar[bool] = True
     random_count: ClassVar[int] = 1
     needs_image: ClassVar[bool] = True
+    moves_voxels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

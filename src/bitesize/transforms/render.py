@@ -92,9 +92,9 @@ def render(
     """
     if plan.kernel == "crop":
         assert plan.axes is not None
-        x, y, _ = plan.axes
+        x, y, turned = plan.axes
         _surround(view, plan, canvas, row)
-        place = (y.begin, x.begin, y.size, x.size, *_place(plan, canvas))
+        place = (y.begin, x.begin, y.size, x.size, *place_of(x, y, turned, canvas))
         _crop(pixels[None], [view], [place], scratch, canvas, row[None])
         return
     mixes, numbers = _arranged(view, pixels.shape[2])
@@ -113,10 +113,10 @@ def render(
         assert plan.axes is not None
         from bitesize.kernels.resample import resample  # loads the compiler: only callers that render wait for it
 
-        x, y, _ = plan.axes
+        x, y, turned = plan.axes
         _surround(view, plan, canvas, row)
         if x.size > 0 and y.size > 0:
-            at, down, across = _place(plan, canvas)
+            at, down, across = place_of(x, y, turned, canvas)
             x_axis, y_axis = (x.origin, x.begin, x.step), (y.origin, y.begin, y.step)
             layout = (at, down, across, canvas.apart, y.size, x.size)
             resample(
@@ -206,10 +206,8 @@ def _crop(
             _erase(view, canvas, rows[i])
 
 
-def _place(plan: RenderPlan, canvas: Canvas) -> tuple[int, int, int]:
+def place_of(x: Axis, y: Axis, turned: bool, canvas: Canvas) -> tuple[int, int, int]:
     """Return the index of the first pixel in the output, and the distances to the one below and to the right in the image."""
-    assert plan.axes is not None
-    x, y, turned = plan.axes
     if turned:
         (at, across), (more, down) = x.place(canvas.height, canvas.line), y.place(canvas.width, canvas.step)
     else:
@@ -235,6 +233,13 @@ def _arranged(view: View, channels: int) -> tuple[bool, tuple[float, ...]]:
     return True, (0.0, 0.0, 0.0, view.alpha, o0, o1, o2, 0.0, *by_channel, 0.0, 0.0, 0.0, 0.0)
 
 
+def channel_numbers(view: View, channels: int) -> tuple[float, ...]:
+    """Return the factors and offsets of channels that are not mixed, as kernels take them."""
+    mixes, numbers = _arranged(view, channels)
+    assert not mixes
+    return numbers
+
+
 def _surround(view: View, plan: RenderPlan, canvas: Canvas, row: NDArray[Any]) -> None:
     """Paint what lies outside the image in the fill color."""
     assert plan.axes is not None
@@ -242,24 +247,24 @@ def _surround(view: View, plan: RenderPlan, canvas: Canvas, row: NDArray[Any]) -
     height, width = (canvas.width, canvas.height) if turned else (canvas.height, canvas.width)
     if x.size == width and y.size == height:
         return
-    pixels, color = canvas.pixels(row), _colored(view)
+    pixels, color = canvas.pixels(row), fill_color(view)
     if turned:
         pixels = pixels.transpose(1, 0, 2)
     pixels = pixels[:: -1 if y.mirrored else 1, :: -1 if x.mirrored else 1]
     top, bottom, left, right = y.skipped, y.skipped + y.size, x.skipped, x.skipped + x.size
     for part in (pixels[:top], pixels[bottom:], pixels[top:bottom, :left], pixels[top:bottom, right:]):
         if part.size:
-            _paint(part, canvas, color)
+            paint(part, canvas, color)
 
 
 def _erase(view: View, canvas: Canvas, row: NDArray[Any]) -> None:
     for left, top, right, bottom, shown in view.erased:
         rows = slice(max(0, math.ceil(top - 0.5)), max(0, math.ceil(bottom - 0.5)))
         columns = slice(max(0, math.ceil(left - 0.5)), max(0, math.ceil(right - 0.5)))
-        _paint(canvas.pixels(row)[rows, columns], canvas, shown)
+        paint(canvas.pixels(row)[rows, columns], canvas, shown)
 
 
-def _colored(view: View) -> Color:
+def fill_color(view: View) -> Color:
     """Return the fill color as values of the batch."""
     if view.gains is not None:
         return tuple(g * c + o for g, c, o in zip(view.gains, view.fill, view.offsets, strict=True))
@@ -271,9 +276,9 @@ def _colored(view: View) -> Color:
     )
 
 
-def _paint(pixels: NDArray[Any], canvas: Canvas, color: Color) -> None:
-    """Fill pixels of a row; a fourth channel, alpha, with 0."""
-    values = np.array((*color, 0.0))[: pixels.shape[2]]
+def paint(pixels: NDArray[Any], canvas: Canvas, color: Color) -> None:
+    """Fill pixels of a row, channels last; a fourth channel, alpha, with 0."""
+    values = np.array((*color, 0.0))[: pixels.shape[-1]]
     low, high = canvas.limits
     if low < high:
         values = np.clip(np.floor(values + 0.5), low, high)
