@@ -78,8 +78,13 @@ def _table_of_classes(result: dict[str, Any]) -> None:
         for line in result["per_class"]
     ]
     print_table(("class", "precision", "recall", "F1", "rows"), lines)
+    _print_confusion(result)
+
+
+def _print_confusion(result: dict[str, Any], of: str = "") -> None:
+    """Print the confusion matrix, if there are not too many classes."""
     if len(result["classes"]) <= _MOST_IN_MATRIX:
-        console.print("\nconfusion matrix (rows: true class, columns: predicted class)")
+        console.print(f"\nconfusion matrix ({of}rows: true class, columns: predicted class)")
         counts = [
             [plain(name), *(f"{count:,}" for count in line)]
             for name, line in zip(result["classes"], result["confusion"], strict=True)
@@ -128,8 +133,31 @@ def _table_of_numbers(result: dict[str, Any]) -> None:
     print_table(("target", "MAE", "RMSE", "R2", "MAE of the mean"), lines)
 
 
+def _of_masks(result: dict[str, Any]) -> str:
+    return (
+        f"loss {result['loss']:.4f}, mean IoU [bold]{result['mean_iou']:.4f}[/], mean Dice {result['mean_dice']:.4f}, "
+        f"pixel accuracy {result['pixel_accuracy']:.4f}"
+    )
+
+
+def _table_of_masks(result: dict[str, Any]) -> None:
+    baseline = result["baseline"]
+    if baseline is not None:
+        console.print(
+            f"predicting {plain(baseline['class'])} everywhere gives mean IoU {baseline['mean_iou']:.4f}", highlight=False
+        )
+    names = ("iou", "dice", "precision", "recall")
+    lines = [
+        [plain(line["class"]), *(_figure(line[name]) for name in names), f"{line['pixels']:,}"]
+        for line in result["per_class"]
+    ]
+    print_table(("class", "IoU", "Dice", "precision", "recall", "pixels"), lines)
+    _print_confusion(result, "pixels; ")
+
+
 _PRINTED: dict[str, tuple[Callable[[dict[str, Any]], str], Callable[[dict[str, Any]], None]]] = {
     "classify": (_of_classes, _table_of_classes),
     "multilabel": (_of_tags, _table_of_tags),
     "regress": (_of_numbers, _table_of_numbers),
+    "segment": (_of_masks, _table_of_masks),
 }

@@ -59,6 +59,13 @@ class TrainOptions:
             help="The loss of numbers: mse, or huber if some targets are outliers. auto: mse; other tasks have one loss.",
         ),
     ] = "auto"
+    ignore_class: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|N",
+            help="The number in masks whose pixels count in neither loss nor metrics. auto: 255, if there are a few other numbers.",
+        ),
+    ] = "auto"
     model: Model = "auto"
     weights: Annotated[
         str | None,
@@ -86,7 +93,8 @@ class TrainOptions:
         bool,
         typer.Option(
             "--class-weights",
-            help="Weight rows so that all classes count equally. Of tags: weight those that rows have as much as those they lack.",
+            help="Weight rows so that all classes count equally. Of tags: weight those that rows have as much as those they lack. "
+            "Of masks: weight pixels.",
         ),
     ] = False
     early_stopping: Annotated[

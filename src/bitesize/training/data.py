@@ -83,13 +83,16 @@ def open_data(settings: TrainSettings) -> RunData:
         if unused:
             unused_said = f"split: {parts.get('train', 'train')} is trained on; not used: {', '.join(unused)}"
             source.choices = (*source.choices, Choice(unused_said, "split="))
-    task, source, said = choose_task(source, settings.task, settings.labels, settings.data, settings.loss)
+    task, source, said = choose_task(
+        source, settings.task, settings.labels, settings.data, settings.loss, settings.model, settings.ignore_class
+    )
     source = _checked_weights(source)
     if settings.val is not None:
         return replace(_with_own_validation(settings, source, task), said=said)
     if "val" in parts and not settings.folds:
         held = open_like(settings, settings.data, settings.labels, parts["val"], source.feature_names)
         val = task.matched(held, settings.labels, f"the split {parts['val']!r} of {settings.data}")
+        task.check_labels(val)
         return RunData(source, val, task, _overlap(source, val), said)
     return replace(_split(settings, source, task), said=said)
 
@@ -248,6 +251,7 @@ def _with_own_validation(settings: TrainSettings, source: Source, task: Task) ->
             raise
         held = open_like(settings, settings.val, column, name, source.feature_names)
     val = task.matched(held, column, settings.val)
+    task.check_labels(val)
     return RunData(source, val, task, _overlap(source, val))
 
 

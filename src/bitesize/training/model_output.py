@@ -52,8 +52,8 @@ def declared_output(model: Any, label: str, task: Task = _CLASSIFY) -> Output | 
     activation = _of_model(model)
     if activation is None or activation == _THROUGH:
         return None
-    if activation in task.endings:
-        return task.endings[activation]
+    if (output := task.ending(activation, count)) is not None:
+        return output
     if count == 1 and task.name == "classify":
         return None  # an error about the number of classes follows
     others = [each for each in task.endings if each not in _OF_LOGITS]

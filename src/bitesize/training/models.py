@@ -22,9 +22,11 @@ from bitesize.training.run import RunFolder
 from bitesize.training.settings import IMAGE_SIZE, TrainSettings
 from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.classify import Classify
+from bitesize.training.unet import build_unet
 from bitesize.training.user_model import check_file, check_loss, is_file, model_of_file
 
 Shape = tuple[int, ...]
+_OWN = ("auto", "mlp", "cnn", "unet")
 
 # Most models of keras.applications halve images five times: 96 pixels would become 3.
 _APPLICATION_IMAGE_SIZE = 128
@@ -52,7 +54,7 @@ def check_model(name: str, weights: str | None = None) -> None:
             raise NotFound(f"the model {name} does not exist")
     elif is_file(name):
         check_file(name)
-    elif name not in ("auto", "mlp", "cnn"):
+    elif name not in _OWN:
         application_function(name)
     if weights is not None:
         check_weights(name, weights, is_application=is_application(name))
@@ -60,7 +62,7 @@ def check_model(name: str, weights: str | None = None) -> None:
 
 def is_application(name: str) -> bool:
     """Return whether a model's name is one of `keras.applications`, and not mlp, cnn or a file."""
-    return not (name in ("auto", "mlp", "cnn") or is_file(name) or name.endswith(".keras"))
+    return not (name in _OWN or is_file(name) or name.endswith(".keras"))
 
 
 def build_model(name: str, shape: Shape, outputs: int | Task, weights: str | None = None, *, tunes: bool = False) -> Any:
@@ -71,6 +73,7 @@ def build_model(name: str, shape: Shape, outputs: int | Task, weights: str | Non
     name
         - ``"mlp"``: Flatten, Dense 128 relu, Dropout 0.2, logits;
         - ``"cnn"``: a small residual convnet with group normalization;
+        - ``"unet"``: a small U-Net, for masks;
         - a name in `keras.applications`, such as ``"MobileNetV2"``;
         - ``"file.py:function"`` or ``"file.py"``, see `model_of_file`;
         - a saved ``.keras`` model.
@@ -99,6 +102,8 @@ def build_model(name: str, shape: Shape, outputs: int | Task, weights: str | Non
         model = _mlp(keras, shape, task.head(keras))
     elif name == "cnn":
         model = build_cnn(keras, shape, task.head(keras))
+    elif name == "unet":
+        model = build_unet(keras, shape, task.head(keras))
     elif name.endswith(".keras"):
         try:
             model = keras.models.load_model(name, compile=False)
@@ -206,9 +211,9 @@ def _check(model: Any, name: str, shape: Shape, task: Task) -> None:
         raise WrongModel(f"the model {name} takes rows of shape {taken[1:]}, but the data has {shape}{hint}")
     given = _output_shape(model, name, shape)
     wanted = (None, *task.output_shape(shape))
-    if given != wanted:
+    if not task.fits_output(given, shape):
         need = "needs" if len(task.names) == 1 else "need"
-        end = f": end it in keras.layers.Dense({wanted[1]})" if len(wanted) == 2 else ""
+        end = f": end it in keras.layers.{f'Dense({wanted[1]})' if len(wanted) == 2 else f'Conv2D({wanted[-1]}, 1)'}"
         raise WrongModel(f"the model {name} returns {given}, but {task.described} {need} {wanted}{end}")
 
 

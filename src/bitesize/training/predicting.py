@@ -22,6 +22,8 @@ from bitesize.training.values import Values, saved_scaling
 OnError = Literal["raise", "skip"]
 # Number of files that are grouped by type at a time, and maximum bytes of their predictions.
 _MOST_FILES, _MOST_NBYTES = 4096, 4 << 20
+# Predictions with more numbers are masks; then fewer files are grouped, but enough for a batch.
+_WIDE, _LEAST_FILES = 1024, 32
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def pieces_of(given: Given, width: int, spans: Callable[[Source], Sequence[range
         Function that cuts the rows of a source. Files of one row each are always cut in the same way, since batches are made of all files
         of one type in a piece.
     """
-    at_once = max(1024, min(_MOST_FILES, _MOST_NBYTES // (4 * width)))
+    at_once = max(1024 if width <= _WIDE else _LEAST_FILES, min(_MOST_FILES, _MOST_NBYTES // (4 * width)))
     for number, part in enumerate(given.parts):
         if isinstance(part, Rows):
             cut = spans(part.source)

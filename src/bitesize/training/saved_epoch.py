@@ -11,7 +11,7 @@ from bitesize.memory.sizes import counted
 from bitesize.training.run import RunFolder
 
 # Metrics of the tasks that describe a model best, and their names.
-_METRICS = {"accuracy": "accuracy", "auc": "AUC", "mae": "MAE"}
+_METRICS = {"accuracy": "accuracy", "auc": "AUC", "mae": "MAE", "mean_iou": "mean IoU"}
 
 
 @dataclass(frozen=True)

@@ -139,9 +139,11 @@ class Scorer:
             rows, mask, x = batch.rows[:real], batch.mask[:real], batch["x"].reshape(-1, *self.shape)
             mask = self._finite(loader, rows, mask, x[:real], BAD_VALUES)
             x[:real][~mask] = 0  # estimators raise for them, and some layers turn them into finite numbers
-            outputs = np.array(self.model.predict_on_batch(x)[:real], np.float64)
+            outputs = np.array(self.model.predict_on_batch(x)[:real], self.task.precision)
             mask = self._finite(loader, rows, mask, outputs, _BAD_OUTPUT)
             labels = batch["y"][:real].copy() if "y" in batch else None
+            if labels is not None:
+                self.task.check_batch(labels[mask], rows[mask], loader.source.describe)
             outputs[~mask] = 0.0
             yield Scored(rows, mask, labels, self.task.decode(outputs, self.config["output"]))
             progress(real)

@@ -47,6 +47,8 @@ class TrainSettings:
     task, loss
         What the model learns, as in `training.tasks.choose.choose_task`, and the loss; ``"auto"`` finds the task from the labels, and
         takes the task's default loss.
+    ignore_class
+        Number in masks whose pixels count in neither loss nor metrics, ``"none"``, or ``"auto"``: 255, if it is beside a few classes.
     model, weights
         As in `training.models.build_model`; ``"auto"`` chooses by the shape of the rows.
     epochs, batch_size, memory, image_size, learning_rate, seed
@@ -113,6 +115,7 @@ class TrainSettings:
     max_side: int | None = None
     task: str = "auto"
     loss: str = "auto"
+    ignore_class: str = "auto"
 
     def __post_init__(self) -> None:
         if self.epochs != "auto" and self.epochs < 1:
@@ -140,6 +143,8 @@ class TrainSettings:
             raise BadSetting(f"--batch-size must be at least 1, or auto, not {self.batch_size}")
         if not 0 <= self.max_bad <= 1:
             raise BadSetting(f"--max-bad must be a share of the rows, from 0 to 1, not {self.max_bad:g}")
+        if self.ignore_class not in ("auto", "none") and not self.ignore_class.isdecimal():
+            raise BadSetting(f"--ignore-class must be auto, none or a number in the masks, not {self.ignore_class!r}")
         parse_interval(self.checkpoint_every)
         self._check_cache()
         if self.image_size is not None:

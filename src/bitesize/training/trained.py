@@ -208,7 +208,7 @@ class TrainedModel:
         given = collect(self.config, data)
         budget = as_budget(memory)
         task = self._scorer.task
-        charge = budget.charge(len(given) * task.width * 4, f"predictions of {len(given):,} rows and {task.described}")
+        charge = budget.charge(task.empty(1).nbytes * len(given), f"predictions of {len(given):,} rows and {task.described}")
         try:
             predictions, errors, first = self._predict_all(given, budget, on_error)
         finally:
@@ -224,11 +224,12 @@ class TrainedModel:
         self, given: Given, budget: Budget, on_error: OnError
     ) -> tuple[NDArray[np.float32], dict[int, str], Exception | None]:
         """Return the predictions of all rows, the reasons of rows without one, and the first of their errors."""
-        predictions = np.full((len(given), self._scorer.task.width), np.nan, np.float32)
+        task = self._scorer.task
+        predictions = task.empty(len(given))
         errors: dict[int, str] = {}
         first: Exception | None = None
         for block in predict_blocks(self, given, budget, on_error):
-            predictions[block.start : block.start + len(block.predictions)] = block.predictions
+            predictions[block.start : block.start + len(block.predictions)] = task.held(block.predictions)
             errors |= {row: reason_of(error, given.describe(row)) for row, error in block.reasons.items()}
             first = first or next(iter(block.reasons.values()), None)
         return predictions, errors, first

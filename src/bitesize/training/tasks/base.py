@@ -86,6 +86,8 @@ class Task(ABC):
         Format of numbers in a CSV of predictions.
     not_returned : str
         What other activations do not return, for messages.
+    precision : type
+        Type in which outputs are decoded.
     """
 
     names: tuple[str, ...]
@@ -100,6 +102,7 @@ class Task(ABC):
     keras_loss: ClassVar[str]
     digits: ClassVar[str] = ".6f"
     not_returned: ClassVar[str]
+    precision: ClassVar[type[np.floating[Any]]] = np.float64
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
@@ -146,6 +149,12 @@ class Task(ABC):
         """Return the task with what the training rows determine, such as the deviation of targets."""
         return self
 
+    def check_labels(self, source: Source) -> None:
+        """Raise for labels of validation data that `matched` does not see, such as the numbers in masks."""
+
+    def check_batch(self, labels: NDArray[Any], rows: NDArray[np.int64], describe: Callable[[int], str]) -> None:
+        """Raise for labels of a batch that the model does not know; ``describe`` names a row."""
+
     def weighed(self, train: Source) -> tuple[Source, dict[int, float] | None]:
         """Return training data with which all classes count equally, and the ``class_weight`` of Keras, for ``--class-weights``.
 
@@ -170,6 +179,14 @@ class Task(ABC):
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of a model's output for one row, from the shape of the row."""
         return (len(self.names),)
+
+    def fits_output(self, given: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
+        """Return whether a model's output, with the axis of rows, is one for rows of a shape."""
+        return given == (None, *self.output_shape(shape))
+
+    def ending(self, activation: str, count: int | None) -> Output | None:
+        """Return the type of outputs that end in an activation, from their last axis; None if the task does not take them."""
+        return self.endings.get(activation)
 
     def head(self, keras: Any) -> Any:
         """Return the last layer of a model, which takes features of shape (rows, features)."""
@@ -221,6 +238,12 @@ class Task(ABC):
 
     # Results
 
+    @classmethod
+    def refuse(cls, model: str) -> None:
+        """Raise `BadSetting` for a ``--model`` that cannot learn the task, before labels are read."""
+
+    # Shapes of results
+
     @property
     def width(self) -> int:
         """Numbers of a prediction of one row."""
@@ -254,6 +277,14 @@ class Task(ABC):
     @abstractmethod
     def predicted(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return predictions of rows, shape (rows, width), from the results of `decode`."""
+
+    def empty(self, rows: int) -> NDArray[Any]:
+        """Return an array for the predictions of rows."""
+        return np.full((rows, self.width), np.nan, np.float32)
+
+    def held(self, predictions: NDArray[np.float32]) -> NDArray[Any]:
+        """Return predictions as `empty` holds them."""
+        return predictions
 
     @abstractmethod
     def columns(self, predictions: NDArray[np.float32], known: NDArray[np.bool_]) -> list[Column]:

@@ -14,16 +14,24 @@ from bitesize.training.classes import are_quantity, is_quantity
 from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.classify import Classify
 from bitesize.training.tasks.labels import describe_labels
+from bitesize.training.tasks.mask_numbers import is_mask
 from bitesize.training.tasks.multilabel import Multilabel, only_zeros_and_ones
 from bitesize.training.tasks.regress import Regress
+from bitesize.training.tasks.segment import Segment
 from bitesize.training.tasks.targets import labels_of
 
 _OF_EACH_ROW = "the labels are whole numbers, and nearly every row has another one"
-TASKS: Mapping[str, type[Task]] = {task.name: task for task in (Classify, Multilabel, Regress)}
+TASKS: Mapping[str, type[Task]] = {task.name: task for task in (Classify, Multilabel, Regress, Segment)}
 
 
 def choose_task(
-    source: Source, name: str, labels: str | None, where: str, loss: str = "auto"
+    source: Source,
+    name: str,
+    labels: str | None,
+    where: str,
+    loss: str = "auto",
+    model: str = "auto",
+    ignore_class: str = "auto",
 ) -> tuple[Task, Source, list[str]]:
     """Return the task, the source with labels as the task takes them, and a line about the choice.
 
@@ -35,6 +43,10 @@ def choose_task(
         Value of ``--task``; ``"auto"`` finds the task from the labels.
     labels, where, loss
         As for `Task.of`.
+    model
+        The option ``--model``, which may not fit the task.
+    ignore_class
+        The option ``--ignore-class``, for masks.
 
     Raises
     ------
@@ -47,6 +59,11 @@ def choose_task(
         said = [f"task: {name}, because {why} (--task changes this)"] if why else []
     elif name not in TASKS:
         raise BadSetting(f"--task must be auto, {', '.join(TASKS)}, not {name!r}")
+    TASKS[name].refuse(model)
+    if TASKS[name] is Segment:
+        return *Segment.of(source, labels, where, loss, ignore_class), said
+    if ignore_class != "auto":
+        raise BadSetting(f"--ignore-class is for masks, but --task is {name}")
     task, source = TASKS[name].of(source, labels, where, loss)
     return task, source, said
 
@@ -62,13 +79,15 @@ def saved_task(config: Mapping[str, Any], names: tuple[str, ...]) -> Task:
     saved = config.get("task") or {"name": Classify.name}
     if saved["name"] not in TASKS:
         raise BadFile(f"the run has the task {saved['name']!r}, which this version of bitesize does not know")
-    return TASKS[saved["name"]].saved(names, saved)
+    return TASKS[saved["name"]].saved(names, {"input_shape": config.get("input_shape", ()), **saved})
 
 
 def _found(source: Source) -> tuple[str, str]:
     """Return the task of the labels, and the reason; without a reason if it is classify, which messages name by its classes."""
     field = source.spec.get("y")
-    if field is None or isinstance(field, Encoded) or field.mask or len(field.shape) > 1:
+    if is_mask(source):
+        return Segment.name, "the labels are masks"
+    if field is None or isinstance(field, Encoded) or len(field.shape) > 1:
         return Classify.name, ""
     if source.classes and source.labels is None:
         return Multilabel.name, f"the labels are {describe_labels(source)}"
