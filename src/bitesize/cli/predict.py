@@ -1,4 +1,4 @@
-"""`bitesize predict`: predict the class, the tags or the numbers of each file."""
+"""`bitesize predict`: predict the class, the tags, the numbers or the mask of each file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitesize.cli.console import console, counted, in_options, plain, print_understood, print_warning, say_when_compiling
+from bitesize.cli.masks import Masks, masks_folder
 from bitesize.cli.named_run import open_run
 from bitesize.cli.options import (
     Json,
@@ -64,11 +65,12 @@ def predict(
     out: PredictionsFile = "predictions.csv",
     memory: Memory = "auto",
     threshold: Threshold = None,
+    masks: Masks = None,
     on_error: OnUnreadable = "skip",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Predict: write one line per file, in order, with its class, tags or numbers, their probabilities, and the error if it could not be read. --json prints one object, and writes a file only with --out."""
+    """Predict: write one line per file, in order, with its class, tags, numbers or mask, their probabilities, and the error if it could not be read. --json prints one object, and writes a file only with --out."""
     from bitesize.training.collecting import collect
 
     _check_out(out)
@@ -81,13 +83,14 @@ def predict(
     joined = workers.team(memory, quiet=json)
     folder = open_run(run)
     task = task_with(folder, threshold)
+    into = masks_folder(task, masks, out if to_file else None, overwrite)
     given = collect(folder.config(), data, opening.settings, labels=opening.labels, split=opening.split)
     if not json:
         _print_given(given)
     with joined as team:
         said: list[str] = []
         blocks = _predicted(team, folder, given, memory, action, said, quiet=json)
-        _write(blocks, task, given, said, out if to_file else None, json=json)
+        _write(blocks, task, given, said, (out if to_file else None, into), json=json)
 
 
 def _predicted(
@@ -118,30 +121,42 @@ def _predicted(
     return blocks()
 
 
-def _write(blocks: Iterator[Block], task: Task, given: Given, said: list[str], out: str | None, *, json: bool) -> None:
-    """Write and print all predictions."""
+def _write(
+    blocks: Iterator[Block], task: Task, given: Given, said: list[str], to: tuple[str | None, str | None], *, json: bool
+) -> None:
+    """Write all predictions to a file and a folder of masks, each of which may be None, and print them."""
+    from bitesize.cli.masks import MaskFiles
     from bitesize.cli.predictions import JsonOut, open_file
+    from bitesize.memory.budget import Budget
     from bitesize.storage import paths
     from bitesize.training.trained import notes_on
 
+    out, folder = to
     tally, printed = Tally(task), JsonOut(task) if json else None
-    with open_file(out, task, len(given)) as add:
+    files = None if folder is None else MaskFiles(folder, task, given, Budget("auto"))
+    with open_file(out, task, len(given), masks=files is not None) as add:
         for block in blocks:
             lines = tally.add(block, [given.describe(block.start + i) for i in range(len(block.predictions))])
-            add(*lines)
+            more = () if files is None else (list(files.write(block)),)
+            add(*lines, *more)
             if printed is not None:
-                printed.add(*lines)
+                printed.add(*lines, *more)
         failed = tally.first_error if tally.bad == len(given) else None
         if failed is not None and out is not None and paths.exists(out):
             if printed is not None:
                 printed.end(notes_on(given) + said, len(given), tally.bad)
             unchanged = f"None of {counted(tally.bad, 'row')} could be predicted: {out} is unchanged"
             raise type(failed)(f"{failed}. {unchanged}") from failed
+    if files is not None:
+        files.close()
     _print_adapted(said, quiet=json)
     if printed is not None:
         printed.end(notes_on(given) + said, len(given), tally.bad)
     else:
         _print_end(tally, len(given), str(out))
+        if folder is not None and tally.bad < len(given):
+            line = f"masks in [bold]{plain(folder)}[/], in the sizes of the images; gray values are class numbers"
+            console.print(line, highlight=False, soft_wrap=True)
     if failed is not None:
         raise failed
 

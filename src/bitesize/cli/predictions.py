@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 # About how many bytes a line has for its path and class, and for each number.
 _NAME_NBYTES, _VALUE_NBYTES = 80, 9
-# Adds rows: paths, predictions, whether each row has one, and reasons.
-Add = Callable[[list[str], Any, Any, list[str]], None]
+# Adds rows: paths, predictions, whether each row has one, reasons, and files of masks if there are any.
+Add = Callable[..., None]
 
 
-def open_file(out: str | None, task: Task, rows: int = 0) -> contextlib.AbstractContextManager[Add]:
-    """Open the file for predictions by its suffix; without a file, rows are dropped.
+def open_file(out: str | None, task: Task, rows: int = 0, *, masks: bool = False) -> contextlib.AbstractContextManager[Add]:
+    """Open the file for predictions by its suffix, with a column of the files of masks or without; without a file, rows are dropped.
 
     At an address, the file is written on the disk first, where there must be room for this number of rows.
     """
     if out is None:
         return contextlib.nullcontext(lambda *_: None)
-    nbytes = rows * (_NAME_NBYTES + _VALUE_NBYTES * task.width)
-    return csv_file(out, task, nbytes) if Path(out).suffix == ".csv" else parquet_file(out, task, nbytes)
+    nbytes = rows * ((1 + masks) * _NAME_NBYTES + _VALUE_NBYTES * len(task.names))
+    return csv_file(out, task, nbytes, masks) if Path(out).suffix == ".csv" else parquet_file(out, task, nbytes, masks)
 
 
 @contextlib.contextmanager
-def csv_file(out: str, task: Task, nbytes: int = 0) -> Iterator[Add]:
-    """Write a CSV, and yield the function that adds rows: paths, predictions, whether each row has one, and reasons.
+def csv_file(out: str, task: Task, nbytes: int = 0, masks: bool = False) -> Iterator[Add]:
+    """Write a CSV, and yield the function that adds rows: paths, predictions, whether each row has one, reasons, and files of masks.
 
     The file starts with a UTF-8 byte order mark; without it, Excel reads names in another encoding.
     """
@@ -41,13 +41,18 @@ def csv_file(out: str, task: Task, nbytes: int = 0) -> Iterator[Add]:
 
     with replacing_at(out, nbytes) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", *(column.name for column in _no_rows(task)), "error"])
+        writer.writerow(["path", *_mask_column(masks), *(column.name for column in _no_rows(task)), "error"])
 
-        def add(paths: list[str], predictions: Any, known: Any, reasons: list[str]) -> None:
+        def add(paths: list[str], predictions: Any, known: Any, reasons: list[str], *files: list[str]) -> None:
             cells = [_texts(column.values, task.digits) for column in task.columns(predictions, known)]
-            writer.writerows(zip(paths, *cells, reasons, strict=True))
+            writer.writerows(zip(paths, *files, *cells, reasons, strict=True))
 
         yield add
+
+
+def _mask_column(masks: bool) -> list[str]:
+    """Return the names of the columns between the path and those of the task."""
+    return ["mask"] if masks else []
 
 
 def _texts(values: Any, digits: str) -> list[str]:
@@ -65,7 +70,7 @@ def _no_rows(task: Task) -> Any:
 
 
 @contextlib.contextmanager
-def parquet_file(out: str, task: Task, nbytes: int = 0) -> Iterator[Add]:
+def parquet_file(out: str, task: Task, nbytes: int = 0, masks: bool = False) -> Iterator[Add]:
     """Write Parquet, and yield the function that adds rows; see `csv_file`.
 
     Raises
@@ -83,12 +88,13 @@ def parquet_file(out: str, task: Task, nbytes: int = 0) -> Iterator[Add]:
     except ImportError as error:
         raise MissingPackage(f"writing Parquet needs pyarrow: {pip_install('pyarrow')}") from error
     kinds = [(column.name, pa.string() if isinstance(column.values, list) else pa.float32()) for column in _no_rows(task)]
-    schema = pa.schema([("path", pa.string()), *kinds, ("error", pa.string())])
+    files_kinds = [(name, pa.string()) for name in _mask_column(masks)]
+    schema = pa.schema([("path", pa.string()), *files_kinds, *kinds, ("error", pa.string())])
     with replacing_at(out, nbytes) as temporary, pq.ParquetWriter(temporary, schema) as writer:
 
-        def add(paths: list[str], predictions: Any, known: Any, reasons: list[str]) -> None:
+        def add(paths: list[str], predictions: Any, known: Any, reasons: list[str], *files: list[str]) -> None:
             cells = [column.values for column in task.columns(predictions, known)]
-            writer.write_table(pa.table([paths, *cells, reasons], schema=schema))
+            writer.write_table(pa.table([paths, *files, *cells, reasons], schema=schema))
 
         yield add
 
@@ -107,10 +113,13 @@ class JsonOut:
         head = "".join(f"{_json(name)}: {_json(value)}, " for name, value in task.json_head().items())
         self._write(f'{{{head}"predictions": [')
 
-    def add(self, paths: list[str], predictions: Any, known: Any, reasons: list[str]) -> None:
+    def add(self, paths: list[str], predictions: Any, known: Any, reasons: list[str], *files: list[str]) -> None:
         """Print rows; see `csv_file`."""
-        for path, values, there, reason in zip(paths, predictions.tolist(), known.tolist(), reasons, strict=True):
-            row = {"path": path, **self._task.json_row(values if there else None), "error": reason or None}
+        masks = files[0] if files else None
+        rows = zip(paths, predictions.tolist(), known.tolist(), reasons, strict=True)
+        for i, (path, values, there, reason) in enumerate(rows):
+            mask = {} if masks is None else {"mask": masks[i] or None}
+            row = {"path": path, **mask, **self._task.json_row(values if there else None), "error": reason or None}
             self._write(f"{self._mark}{_json(row)}")
             self._mark = ", "
 

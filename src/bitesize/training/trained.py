@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadSetting, NotFound
+from bitesize.errors import BadSetting, DoesNotFit, NotFound
 from bitesize.memory.budget import Budget, as_budget
+from bitesize.memory.charge import Charge
 from bitesize.sources.base import Source
 from bitesize.sources.contents import shown
 from bitesize.sources.explanation import counted_reason
@@ -23,14 +24,17 @@ from bitesize.training.collecting import collect
 from bitesize.training.data import open_for_run
 from bitesize.training.given import Given
 from bitesize.training.numbered import find_run
+from bitesize.training.mask_predictions import MaskPredictions
 from bitesize.training.predicting import Block, OnError, Predictor, pieces_of, reason_of
 from bitesize.training.predictions import NumberPredictions, Predictions, TagPredictions
 from bitesize.training.run import RunFolder
 from bitesize.training.saved_epoch import read_saved_epoch
 from bitesize.training.score import Scorer
 from bitesize.training.tasks.base import Task
+from bitesize.training.tasks.segment import Segment
 from bitesize.transforms.base import Transform
 
+AnyPredictions = Predictions | TagPredictions | NumberPredictions | MaskPredictions
 _log = logging.getLogger("bitesize")
 _SHOWN = 5
 
@@ -161,7 +165,7 @@ class TrainedModel:
 
     def predict(
         self, data: Any, *, memory: int | str | Budget = "auto", on_error: OnError = "skip"
-    ) -> Predictions | TagPredictions | NumberPredictions:
+    ) -> AnyPredictions:
         """Predict the class, the tags or the numbers of each row, in the given order.
 
         Rows are adapted to the training data, like validation data: images are decoded to the same mode and resized, and values
@@ -208,7 +212,7 @@ class TrainedModel:
         given = collect(self.config, data)
         budget = as_budget(memory)
         task = self._scorer.task
-        charge = budget.charge(task.empty(1).nbytes * len(given), f"predictions of {len(given):,} rows and {task.described}")
+        charge = _charged(budget, len(given), task, self.folder)
         try:
             predictions, errors, first = self._predict_all(given, budget, on_error)
         finally:
@@ -217,7 +221,9 @@ class TrainedModel:
             raise first
         lines = [*notes_on(given), *self._scorer.said]
         _log_prediction(given, errors, lines)
-        found: Predictions | TagPredictions | NumberPredictions = task.result(predictions, given.describe, errors, lines)
+        found: AnyPredictions = task.result(predictions, given.describe, errors, lines)
+        if isinstance(found, MaskPredictions):
+            found.size = given.image_size
         return found
 
     def _predict_all(
@@ -289,6 +295,18 @@ class TrainedModel:
         shape = " x ".join(map(str, self.input_shape)) or "one number"
         more = "".join(f", {line}" for line in (self.saved_epoch.score, self.saved_epoch.unfinished) if line is not None)
         return f"TrainedModel({str(self.folder)!r}: {self.settings['model']}, rows of {shape}, {many} {names}{more})"
+
+
+def _charged(budget: Budget, rows: int, task: Task, run: os.PathLike[str]) -> Charge:
+    """Charge the predictions of all rows; masks that do not fit can be written to files while they come."""
+    try:
+        return budget.charge(task.empty(1).nbytes * rows, f"predictions of {rows:,} rows and {task.described}")
+    except DoesNotFit as error:
+        if not isinstance(task, Segment):
+            raise
+        raise DoesNotFit(
+            f"{error} Or predict fewer rows at a time, or write the masks to files while they come: bitesize predict {run} DATA --masks FOLDER"
+        ) from error
 
 
 def predict_blocks(
