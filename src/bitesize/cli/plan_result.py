@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bitesize.memory.budget import Budget
     from bitesize.memory.plan import Plan
     from bitesize.sources.base import Source
+    from bitesize.spec import Field
     from bitesize.training.settings import TrainSettings
     from bitesize.training.tasks.base import Task
 
@@ -104,7 +105,7 @@ def make_result(
         plan = loader.plan
     with loader:
         measured = _measure(loader) if measure else {}
-        memory = None if model is None else _model_memory(model, loader.spec["x"].shape, opened.outputs, plan)
+        memory = None if model is None else _model_memory(model, loader.spec["x"], opened.outputs, plan)
     chosen, lines = choose_epochs(settings, plan.batches, val is not None)
     if memory is not None:
         plan = replace(plan, model=memory["total"])
@@ -168,13 +169,13 @@ def _measure(loader: Loader) -> dict[str, Any]:
     }
 
 
-def _model_memory(name: str, shape: tuple[int, ...], outputs: int | Task, plan: Plan) -> dict[str, Any]:
+def _model_memory(name: str, field: Field, outputs: int | Task, plan: Plan) -> dict[str, Any]:
     """Return the memory to train a model, its device, and the largest batch that fits there."""
     from bitesize.memory.limits import available
     from bitesize.training.footprint import footprint, room_on_device
     from bitesize.training.models import build_model
 
-    need = footprint(build_model(name, shape, outputs), shape)
+    need = footprint(build_model(name, field.shape, outputs, axes=field.axes), field.shape)
     device = room_on_device()
     limit = available()
     # On the host the loader's bytes count, too; the framework is already subtracted from the available memory.

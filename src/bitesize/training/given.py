@@ -19,6 +19,7 @@ from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header
 from bitesize.files.pread import Handle, read_into, size_of, with_file
 from bitesize.pipeline.probe import info_of_row
+from bitesize.sources.axes import set_axes
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS
@@ -64,11 +65,14 @@ class OneEach:
         Mode of decoded images; None if the run takes no images.
     orient
         Whether images are rotated upright.
+    axes
+        Axes of rows that are arrays, as in `bitesize.open`.
     """
 
     names: Names
     mode: Mode | None
     orient: bool = True
+    axes: str | None = None
     said: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -133,7 +137,8 @@ class OneEach:
         files = RowFiles(self.names.picked(rows), None, None, {})
         try:
             source = kind.of_files(files, OpenOptions(mode=self.mode or "RGB", orient=self.orient, file_is_row=True))
-        except BadFile as error:
+            set_axes(source, self.axes if kind is NpyFiles else None)
+        except (BadFile, BadSetting) as error:
             return error
         self.said += [str(choice) for choice in source.choices if str(choice) not in self.said]
         return source

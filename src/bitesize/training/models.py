@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from bitesize.errors import BadFile, BadSetting, NotFound, WrongModel, one_line
-from bitesize.spec import Encoded, Field
+from bitesize.memory.sizes import counted
+from bitesize.spec import Encoded, Field, is_volume
 from bitesize.training.backend import load_keras
 from bitesize.training.cnn import build_cnn
 from bitesize.training.image_shape import LEAST_SIDE, as_image
@@ -23,6 +24,7 @@ from bitesize.training.settings import IMAGE_SIZE, TrainSettings
 from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.classify import Classify
 from bitesize.training.unet import build_unet
+from bitesize.training.volume_cnn import LEAST_VOLUME_SIDE, as_volume, build_volume_cnn, takes_volumes
 from bitesize.training.user_model import check_file, check_loss, is_file, model_of_file
 
 Shape = tuple[int, ...]
@@ -34,8 +36,10 @@ _APPLICATION_IMAGE_SIZE = 128
 _RESHAPING = ("InputLayer", "Flatten", "Reshape", "Permute", "Random", "Resizing", "CenterCrop", "Cropping", "ZeroPadding")
 
 
-def default_model(shape: Shape) -> str:
-    """Return the default model: ``"cnn"`` for images, ``"mlp"`` for features and small arrays."""
+def default_model(shape: Shape, axes: str = "") -> str:
+    """Return the default model: ``"cnn"`` for images and volumes, ``"mlp"`` for features and small arrays."""
+    if takes_volumes(shape, axes):
+        return "cnn" if min(shape[:3]) >= LEAST_VOLUME_SIDE else "mlp"
     return "mlp" if len(shape) < 2 or (len(shape) == 2 and min(shape) < LEAST_SIDE) else "cnn"
 
 
@@ -65,14 +69,16 @@ def is_application(name: str) -> bool:
     return not (name in _OWN or is_file(name) or name.endswith(".keras"))
 
 
-def build_model(name: str, shape: Shape, outputs: int | Task, weights: str | None = None, *, tunes: bool = False) -> Any:
+def build_model(
+    name: str, shape: Shape, outputs: int | Task, weights: str | None = None, *, tunes: bool = False, axes: str = ""
+) -> Any:
     """Build an uncompiled Keras model that maps rows to the outputs of a task.
 
     Parameters
     ----------
     name
         - ``"mlp"``: Flatten, Dense 128 relu, Dropout 0.2, logits;
-        - ``"cnn"``: a small residual convnet with group normalization;
+        - ``"cnn"``: a small residual convnet with group normalization, for images or volumes;
         - ``"unet"``: a small U-Net, for masks;
         - a name in `keras.applications`, such as ``"MobileNetV2"``;
         - ``"file.py:function"`` or ``"file.py"``, see `model_of_file`;
@@ -83,6 +89,8 @@ def build_model(name: str, shape: Shape, outputs: int | Task, weights: str | Non
         Task that the model learns, or a number of classes.
     weights, tunes
         For `keras.applications`, as in `build_application`.
+    axes
+        Axes of a row, if the user has said them.
 
     Raises
     ------
@@ -100,6 +108,8 @@ def build_model(name: str, shape: Shape, outputs: int | Task, weights: str | Non
     task = Classify.numbered(outputs) if isinstance(outputs, int) else outputs
     if name == "mlp":
         model = _mlp(keras, shape, task.head(keras))
+    elif name == "cnn" and takes_volumes(shape, axes):
+        model = build_volume_cnn(keras, shape, axes, task.head(keras))
     elif name == "cnn":
         model = build_cnn(keras, shape, task.head(keras))
     elif name == "unet":
@@ -151,7 +161,8 @@ def choose_image_size(settings: TrainSettings, field: Field | Encoded) -> tuple[
         Field of the rows. Arrays keep their size.
     """
     if settings.image_size is not None:
-        return settings, []
+        size = settings.image_size
+        return settings, [f"volumes are resized to {size} x {size} x {size} (--image-size)"] if is_volume(field) else []
     if (size := _saved_image_size(settings.model)) is not None or not isinstance(field, Encoded):
         return replace(settings, image_size=size), []
     size = _APPLICATION_IMAGE_SIZE if is_application(settings.model) else IMAGE_SIZE
@@ -185,8 +196,12 @@ def _mlp(keras: Any, shape: Shape, head: Any) -> Any:
     )
 
 
-def understood_shape(name: str, shape: Shape) -> str | None:
-    """Return a line about rows that are used as images but could be something else, or None."""
+def understood_shape(name: str, shape: Shape, axes: str = "") -> str | None:
+    """Return a line about rows that are used as images or volumes but could be something else, or None."""
+    if name == "cnn" and takes_volumes(shape, axes):
+        depth, height, width, channels = as_volume(shape, axes)
+        many = counted(channels, "channel")
+        return f"rows of shape {shape} taken as volumes of {depth} x {height} x {width} voxels with {many}"
     if name == "mlp" or name.endswith(".keras") or is_file(name):
         return None
     height, width, channels = as_image(name, shape)

@@ -11,7 +11,7 @@ from bitesize.errors import BadSetting
 from bitesize.memory.sizes import parse_size
 from bitesize.packed.cache_settings import Cache
 from bitesize.sources.base import Source
-from bitesize.spec import Encoded, Field
+from bitesize.spec import Encoded, Field, is_volume
 from bitesize.transforms.base import Transform, check_size
 from bitesize.transforms.crop import RandomResizedCrop, Resize
 from bitesize.transforms.geometry import Flip
@@ -261,12 +261,15 @@ def parse_interval(text: str) -> tuple[int | None, float | None]:
 def geometry(source: Source, image_size: int | None, augment: bool) -> list[Transform]:
     """Choose transforms that give rows of a source one size; with random augmentation for training.
 
+    All three sides of volumes become ``image_size``, as `Resize` does with one side: their depth may differ as well as the other two, and a model needs
+    one shape.
+
     Parameters
     ----------
     source
         Images of any size, or rows of a fixed size, which keep their size unless ``image_size`` is given.
     image_size
-        Side of the square in pixels; None for the default.
+        Side of the square in pixels, or of the cube in voxels; None for the default.
     augment
         Whether to crop and flip at random. Rows of fixed size are unchanged, because they may not be images.
 
@@ -280,10 +283,11 @@ def geometry(source: Source, image_size: int | None, augment: bool) -> list[Tran
         size = image_size or IMAGE_SIZE
         # At least 35 % of the area: objects stay recognizable, and no two epochs show the same picture.
         return [RandomResizedCrop(size, scale=(0.35, 1.0)), Flip()] if augment else [Resize(size)]
-    if image_size is None or field.shape[:2] == (image_size, image_size):
+    sides = 3 if is_volume(field) else 2
+    if image_size is None or field.shape[:sides] == (image_size,) * sides:
         return []
-    if not is_image(field):
-        raise BadSetting(f"--image-size {image_size} is for images, but the rows are {field}")
+    if sides == 2 and not is_image(field):
+        raise BadSetting(f"--image-size {image_size} is for images and volumes, but the rows are {field}")
     return [Resize(image_size)]
 
 

@@ -4,36 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from bitesize.errors import BadSetting
-from bitesize.spec import Field
+from bitesize.spec import Field, axes_of_rows, channels_seem_first
 from bitesize.training.image_shape import Shape
 
 # Smallest side that can be halved three times.
 LEAST_VOLUME_SIDE = 8
 
 
-def is_volume(field: Field) -> bool:
-    """Return whether rows of a batch are volumes: (depth, height, width, channels), or three axes that are said to be a volume.
+def takes_volumes(shape: Shape, axes: str) -> bool:
+    """Return whether rows at a model's input are volumes: four axes, or three that are said to be a volume.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> is_volume(Field((16, 64, 64, 1), np.float32)), is_volume(Field((16, 64, 64), np.float32, axes="DHW"))
-    (True, True)
-    >>> is_volume(Field((64, 64, 3), np.float32))
-    False
+    >>> takes_volumes((16, 64, 64, 1), ""), takes_volumes((16, 64, 64), "DHW"), takes_volumes((64, 64, 3), "")
+    (True, True, False)
     """
-    return len(field.shape) == 4 or field.axes == "DHW"
+    return len(shape) == 4 or axes == "DHW"
 
 
-def as_volume(shape: Shape) -> Shape:
-    """Return (depth, height, width, channels) of the rows of `is_volume`.
+def as_volume(shape: Shape, axes: str) -> Shape:
+    """Return (depth, height, width, channels) of the rows of `takes_volumes`.
 
     Raises
     ------
     BadSetting
-        If a side is too short for the model.
+        If a side is too short for the model, or it is not clear which axis is the channels.
     """
+    if not axes_of_rows(Field(shape, np.dtype(np.float32), axes=axes)):
+        first = "channels seem to come first" if channels_seem_first(shape) else "it is not clear which axis is the channels"
+        raise BadSetting(
+            f"the model cnn needs volumes, (depth, height, width, channels), but {first} in rows of shape {shape}: save them with "
+            "np.moveaxis(x, 0, -1), or pass --axes DHWC if the last axis is the channels; --model mlp takes any shape"
+        )
     if min(shape[:3]) < LEAST_VOLUME_SIDE:
         raise BadSetting(
             f"the model cnn needs volumes of at least {LEAST_VOLUME_SIDE} voxels along each axis, but rows have the shape {shape}: "
@@ -42,7 +47,7 @@ def as_volume(shape: Shape) -> Shape:
     return shape if len(shape) == 4 else (*shape, 1)
 
 
-def build_volume_cnn(keras: Any, shape: Shape, outputs: int) -> Any:
+def build_volume_cnn(keras: Any, shape: Shape, axes: str, head: Any) -> Any:
     """Build the model for rows that are volumes.
 
     Parameters
@@ -51,10 +56,12 @@ def build_volume_cnn(keras: Any, shape: Shape, outputs: int) -> Any:
         The module.
     shape
         Shape of one row: (depth, height, width, channels), or (depth, height, width).
-    outputs
-        Number of outputs.
+    axes
+        Axes of the row, if the user has said them.
+    head
+        Last layer, which takes features of shape (rows, features).
     """
-    volume, layers = as_volume(shape), keras.layers
+    volume, layers = as_volume(shape, axes), keras.layers
     inputs = keras.Input(shape)
     x = layers.Reshape(volume)(inputs) if volume != shape else inputs
     x = layers.Rescaling(4.0, -2.0)(x)  # as in the cnn of images
@@ -64,7 +71,7 @@ def build_volume_cnn(keras: Any, shape: Shape, outputs: int) -> Any:
         y = layers.GroupNormalization(groups=8)(_convolution(layers, x, width, 1))
         x = layers.Activation("relu")(layers.Add()([x, y]))
     x = layers.Dropout(0.2)(layers.GlobalAveragePooling3D()(x))
-    return keras.Model(inputs, layers.Dense(outputs)(x), name="volume_cnn")
+    return keras.Model(inputs, head(x), name="volume_cnn")
 
 
 def _convolution(layers: Any, x: Any, width: int, strides: int) -> Any:

@@ -242,7 +242,7 @@ class Task(ABC):
     def refuse(cls, model: str) -> None:
         """Raise `BadSetting` for a ``--model`` that cannot learn the task, before labels are read."""
 
-    # Shapes of results
+    # Size of results
 
     @property
     def width(self) -> int:
