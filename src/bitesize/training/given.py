@@ -250,7 +250,9 @@ def _size_in(part: Part, row: int) -> tuple[int, int] | None:
 def _relative_in(part: Part, row: int) -> str:
     """Return the relative path of a row of a part; empty if it has no file of its own."""
     if isinstance(part, OneEach):
-        return show(part.names.relative(row) if part.names.root else os.path.basename(part.names.path(row))).replace(os.sep, "/")
+        return show(part.names.relative(row) if part.names.root else os.path.basename(part.names.path(row))).replace(
+            os.sep, "/"
+        )
     if isinstance(part, Objects):
         return os.path.basename(getattr(part.images[row], "filename", "") or "")
     path, root = part.source.path(row), part.source.paths_root

@@ -129,4 +129,4 @@ def resized(mask: NDArray[Any], size: Size | None) -> NDArray[Any]:
     if size is None or size == mask.shape:
         return mask
     rows, columns = (((2 * np.arange(new) + 1) * old) // (2 * new) for new, old in zip(size, mask.shape, strict=True))
-    return mask[rows[:, None], columns]
+    return np.asarray(mask[rows[:, None], columns])

@@ -24,8 +24,8 @@ from bitesize.training.settings import IMAGE_SIZE, TrainSettings
 from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.classify import Classify
 from bitesize.training.unet import build_unet
-from bitesize.training.volume_cnn import LEAST_VOLUME_SIDE, as_volume, build_volume_cnn, takes_volumes
 from bitesize.training.user_model import check_file, check_loss, is_file, model_of_file
+from bitesize.training.volume_cnn import LEAST_VOLUME_SIDE, as_volume, build_volume_cnn, takes_volumes
 
 Shape = tuple[int, ...]
 _OWN = ("auto", "mlp", "cnn", "unet")
@@ -161,8 +161,8 @@ def choose_image_size(settings: TrainSettings, field: Field | Encoded) -> tuple[
         Field of the rows. Arrays keep their size.
     """
     if settings.image_size is not None:
-        size = settings.image_size
-        return settings, [f"volumes are resized to {size} x {size} x {size} (--image-size)"] if is_volume(field) else []
+        cube = " x ".join([str(settings.image_size)] * 3)
+        return settings, [f"volumes are resized to {cube}, all three sides (--image-size)"] if is_volume(field) else []
     if (size := _saved_image_size(settings.model)) is not None or not isinstance(field, Encoded):
         return replace(settings, image_size=size), []
     size = _APPLICATION_IMAGE_SIZE if is_application(settings.model) else IMAGE_SIZE

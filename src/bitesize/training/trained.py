@@ -23,8 +23,8 @@ from bitesize.storage.url import is_url
 from bitesize.training.collecting import collect
 from bitesize.training.data import open_for_run
 from bitesize.training.given import Given
-from bitesize.training.numbered import find_run
 from bitesize.training.mask_predictions import MaskPredictions
+from bitesize.training.numbered import find_run
 from bitesize.training.predicting import Block, OnError, Predictor, pieces_of, reason_of
 from bitesize.training.predictions import NumberPredictions, Predictions, TagPredictions
 from bitesize.training.run import RunFolder
@@ -163,9 +163,7 @@ class TrainedModel:
         self.transforms: list[Transform] = run.transforms()
         self.model: Any = getattr(self._scorer.model, "estimator", self._scorer.model)
 
-    def predict(
-        self, data: Any, *, memory: int | str | Budget = "auto", on_error: OnError = "skip"
-    ) -> AnyPredictions:
+    def predict(self, data: Any, *, memory: int | str | Budget = "auto", on_error: OnError = "skip") -> AnyPredictions:
         """Predict the class, the tags or the numbers of each row, in the given order.
 
         Rows are adapted to the training data, like validation data: images are decoded to the same mode and resized, and values

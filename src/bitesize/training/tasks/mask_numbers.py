@@ -94,7 +94,7 @@ class _Reader:
         try:
             return NumbersOfRow(task, self._counts(task))
         except BadRows as error:
-            return NumbersOfRow(task, nothing, without_frames(next(iter(error.causes.values()))))
+            return NumbersOfRow(task, nothing, without_frames(BadFile(str(next(iter(error.causes.values()))))))
         except BadFile as error:
             named = BadFile(f"the mask of {self._source.describe(task)} (row {task}): {error}")
             return NumbersOfRow(task, nothing, named)

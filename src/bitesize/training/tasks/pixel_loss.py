@@ -27,25 +27,15 @@ def pixel_classes() -> PixelClasses:
     ``numbers`` is the mask number of each class; other numbers are ignored. Outputs have one value per class, or one value for the second
     of two classes.
     """
+    return PixelClasses(_crossentropy(), *_metrics())
+
+
+def _crossentropy() -> Any:
+    """Return the class of the loss."""
     keras = load_keras()
-    ops, register = keras.ops, keras.saving.register_keras_serializable("bitesize")
+    ops = keras.ops
 
-    def numbered(y_true: Any, y_pred: Any, numbers: Sequence[int]) -> tuple[Any, Any]:
-        """Return the class of each pixel, 0 for ignored ones, and 1 for each pixel that counts, shape (rows, pixels)."""
-        table = np.full(max(numbers) + 2, -1, np.int32)
-        table[list(numbers)] = range(len(numbers))
-        y = ops.reshape(ops.cast(y_true, "int32"), (-1, int(np.prod(y_pred.shape[1:-1]))))
-        found = ops.take(ops.convert_to_tensor(table), ops.clip(y, 0, len(table) - 1), axis=0)
-        return ops.maximum(found, 0), ops.cast(found >= 0, "float32")
-
-    def for_both(y_pred: Any, of_logits: bool) -> Any:
-        """Return outputs with one value per class, shape (rows, pixels, classes)."""
-        y_pred = ops.reshape(y_pred, (-1, int(np.prod(y_pred.shape[1:-1])), y_pred.shape[-1]))
-        if y_pred.shape[-1] > 1:
-            return y_pred
-        return ops.concatenate([ops.zeros_like(y_pred) if of_logits else 1 - y_pred, y_pred], axis=-1)
-
-    @register
+    @keras.saving.register_keras_serializable("bitesize")
     class PixelCrossentropy(keras.losses.Loss):  # type: ignore[misc, name-defined]
         """Mean cross-entropy of the pixels of a row that count; ``class_weights`` has the weight of each class."""
 
@@ -63,8 +53,8 @@ def pixel_classes() -> PixelClasses:
 
         def call(self, y_true: Any, y_pred: Any) -> Any:
             """Return the loss of each row, shape (rows,)."""
-            y, counts = numbered(y_true, y_pred, self.numbers)
-            outputs = for_both(y_pred, self.from_logits)
+            y, counts = _numbered(ops, y_true, y_pred, self.numbers)
+            outputs = _for_both(ops, y_pred, self.from_logits)
             losses = ops.sparse_categorical_crossentropy(y, outputs, from_logits=self.from_logits)
             counts = ops.cast(counts, losses.dtype)
             weight = counts
@@ -77,6 +67,14 @@ def pixel_classes() -> PixelClasses:
             settings = {"numbers": self.numbers, "from_logits": self.from_logits, "class_weights": self.class_weights}
             return {**super().get_config(), **settings}
 
+    return PixelCrossentropy
+
+
+def _counts() -> Any:
+    """Return the base class of the metrics."""
+    keras = load_keras()
+    ops = keras.ops
+
     class Counts(keras.metrics.Metric):  # type: ignore[misc, name-defined]
         """Counts of pixels by class since the last reset: hits, true ones and predicted ones."""
 
@@ -87,8 +85,8 @@ def pixel_classes() -> PixelClasses:
 
         def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
             """Count the pixels of a batch, those of a row with its weight, shape (rows,)."""
-            y, weight = numbered(y_true, y_pred, self.numbers)
-            best = ops.cast(ops.argmax(for_both(y_pred, self.from_logits), axis=-1), "int32")
+            y, weight = _numbered(ops, y_true, y_pred, self.numbers)
+            best = ops.cast(ops.argmax(_for_both(ops, y_pred, self.from_logits), axis=-1), "int32")
             if sample_weight is not None:
                 weight = weight * ops.reshape(ops.cast(sample_weight, "float32"), (-1, 1))
             y, best, weight = (ops.reshape(each, (-1,)) for each in (y, best, weight))
@@ -106,16 +104,25 @@ def pixel_classes() -> PixelClasses:
             there = ops.cast(self.counts[1] + self.counts[2] > 0, "float32")
             return ops.sum(values * there) / ops.maximum(ops.sum(there), 1)
 
-    @register
-    class PixelAccuracy(Counts):
+    return Counts
+
+
+def _metrics() -> tuple[Any, Any, Any]:
+    """Return the classes of the metrics."""
+    keras = load_keras()
+    ops = keras.ops
+    Counts = _counts()  # noqa: N806 - a class
+
+    @keras.saving.register_keras_serializable("bitesize")
+    class PixelAccuracy(Counts):  # type: ignore[misc, valid-type]
         """Share of the pixels whose class is predicted."""
 
         def result(self) -> Any:
             """Return the share."""
             return ops.sum(self.counts[0]) / ops.maximum(ops.sum(self.counts[1]), 1e-9)
 
-    @register
-    class PixelMeanIoU(Counts):
+    @keras.saving.register_keras_serializable("bitesize")
+    class PixelMeanIoU(Counts):  # type: ignore[misc, valid-type]
         """Mean over classes of intersection over union."""
 
         def result(self) -> Any:
@@ -123,8 +130,8 @@ def pixel_classes() -> PixelClasses:
             hits, true, predicted = self.counts[0], self.counts[1], self.counts[2]
             return self.mean_of_present(hits / ops.maximum(true + predicted - hits, 1e-9))
 
-    @register
-    class PixelDice(Counts):
+    @keras.saving.register_keras_serializable("bitesize")
+    class PixelDice(Counts):  # type: ignore[misc, valid-type]
         """Mean over classes of the Dice coefficient."""
 
         def result(self) -> Any:
@@ -132,4 +139,21 @@ def pixel_classes() -> PixelClasses:
             hits, true, predicted = self.counts[0], self.counts[1], self.counts[2]
             return self.mean_of_present(2 * hits / ops.maximum(true + predicted, 1e-9))
 
-    return PixelClasses(PixelCrossentropy, PixelAccuracy, PixelMeanIoU, PixelDice)
+    return PixelAccuracy, PixelMeanIoU, PixelDice
+
+
+def _numbered(ops: Any, y_true: Any, y_pred: Any, numbers: Sequence[int]) -> tuple[Any, Any]:
+    """Return the class of each pixel, 0 for ignored ones, and 1 for each pixel that counts, shape (rows, pixels)."""
+    table = np.full(max(numbers) + 2, -1, np.int32)
+    table[list(numbers)] = range(len(numbers))
+    y = ops.reshape(ops.cast(y_true, "int32"), (-1, int(np.prod(y_pred.shape[1:-1]))))
+    found = ops.take(ops.convert_to_tensor(table), ops.clip(y, 0, len(table) - 1), axis=0)
+    return ops.maximum(found, 0), ops.cast(found >= 0, "float32")
+
+
+def _for_both(ops: Any, y_pred: Any, of_logits: bool) -> Any:
+    """Return outputs with one value per class, shape (rows, pixels, classes)."""
+    y_pred = ops.reshape(y_pred, (-1, int(np.prod(y_pred.shape[1:-1])), y_pred.shape[-1]))
+    if y_pred.shape[-1] > 1:
+        return y_pred
+    return ops.concatenate([ops.zeros_like(y_pred) if of_logits else 1 - y_pred, y_pred], axis=-1)

@@ -104,7 +104,9 @@ def join_scores(classes: Sequence[str], most_frequent: int | None, batches: Iter
     iou, dice = overlap(hits, true, predicted)
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = {"iou": iou, "dice": dice, "precision": hits / predicted, "recall": hits / true}
-    constant = {} if most_frequent is None else {"class": classes[most_frequent], "mean_iou": of_constant(true, most_frequent)}
+    constant = (
+        {} if most_frequent is None else {"class": classes[most_frequent], "mean_iou": of_constant(true, most_frequent)}
+    )
     return {
         "loss": loss / rows,
         "mean_iou": float(np.nanmean(iou)),

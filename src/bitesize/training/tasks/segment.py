@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.base import Source
-from bitesize.training.backend import load_keras
 from bitesize.training.mask_predictions import MaskPredictions
 from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task
 from bitesize.training.tasks.labels import describe_labels
@@ -24,7 +23,9 @@ VOID, _FEW = 255, 64
 # Masks with more numbers than this have numbers of objects, or are images.
 _MOST_CLASSES = 256
 _SHOWN = 12
-_MODELS = "use unet, or a model of your own, file.py:function or a .keras file, that returns one value per class for each pixel"
+_MODELS = (
+    "use unet, or a model of your own, file.py:function or a .keras file, that returns one value per class for each pixel"
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Segment(Task):
             names, numbers = source.classes, tuple(range(len(source.classes)))
         if len(numbers) < 2:
             raise BadSetting(
-                f"the masks of {where} have only one class ({', '.join(names) or 'none'}): a model needs at least two to tell apart"
+                f"the masks of {where} have only one class ({', '.join(names) or 'none'}): a model needs at least two"
             )
         if len(numbers) > _MOST_CLASSES:
             raise BadSetting(
@@ -101,7 +102,9 @@ class Segment(Task):
     def matched(self, source: Source, labels: str | None, where: str) -> Source:
         """Return other data, which needs masks, too."""
         if not is_mask(source):
-            raise BadSetting(f"the model needs a mask for each image, but the labels of {where} are {describe_labels(source)}")
+            raise BadSetting(
+                f"the model needs a mask for each image, but the labels of {where} are {describe_labels(source)}"
+            )
         return source
 
     def check_labels(self, source: Source) -> None:
@@ -198,7 +201,9 @@ class Segment(Task):
         ]
         lines = [f"classes of pixels: {', '.join(shares)}{', ...' if len(self.names) > _SHOWN else ''}"]
         if self.ignored is not None:
-            lines.append(f"pixels of number {self.ignored} are ignored by loss and metrics (--ignore-class none counts them)")
+            lines.append(
+                f"pixels of number {self.ignored} are ignored by loss and metrics (--ignore-class none counts them)"
+            )
         if self.weighs:
             lines.append("class weights: each pixel counts by pixels / (classes * pixels of its class)")
         return lines
@@ -238,7 +243,7 @@ class Segment(Task):
 
     def predicted(self, scores: NDArray[Any]) -> NDArray[np.float32]:
         """Return the class of each pixel, shape (rows, pixels); float32, so that NaN marks rows without a prediction."""
-        return scores.argmax(axis=-1).reshape(len(scores), -1).astype(np.float32)
+        return np.asarray(scores.argmax(axis=-1).reshape(len(scores), -1), np.float32)
 
     def empty(self, rows: int) -> NDArray[Any]:
         """Return an array for the predictions of rows: numbers of classes, uint8 or uint16."""
