@@ -34,7 +34,7 @@ class Compared(NamedTuple):
 
     @property
     def better(self) -> bool:
-        """Whether the model is better than the trivial answer."""
+        """True if the model is better than the trivial answer."""
         return self.value > self.trivial if self.higher_is_better else self.value < self.trivial
 
 

@@ -20,7 +20,7 @@ from bitesize.spec import Encoded, Field
 # Rows whose labels are read at a time.
 _AT_ONCE = 65_536
 # The same, if whole rows are read with them.
-_WHOLE_AT_ONCE = 16
+_WHOLE_AT_ONCE, _MOST_NBYTES = 16, 4 << 20
 
 
 class Targets(SourceWrapper):
@@ -122,7 +122,9 @@ class Targets(SourceWrapper):
 
 def labels_of(source: Source) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
     """Yield row numbers and labels, some thousand rows at a time, without other fields where the source can leave them out."""
-    at_once = _AT_ONCE if _reads_labels_alone(source) else _WHOLE_AT_ONCE
+    x = source.spec[source.primary]
+    whole = _WHOLE_AT_ONCE if isinstance(x, Encoded) else max(1, min(_AT_ONCE, _MOST_NBYTES // max(1, x.nbytes)))
+    at_once = _AT_ONCE if _reads_labels_alone(source) else whole
     for start in range(0, len(source), at_once):
         rows = np.arange(start, min(start + at_once, len(source)), dtype=np.int64)
         yield rows, read_labels(source, rows)
@@ -133,9 +135,7 @@ def read_labels(source: Source, rows: NDArray[np.int64]) -> NDArray[Any]:
     field = source.spec["y"]
     assert isinstance(field, Field)
     values = np.empty((len(rows), *field.shape), field.dtype)
-    if not isinstance(source.spec[source.primary], Encoded):
-        source.read(rows, {"y": values})
-    elif _reads_labels_alone(source):
+    if _reads_labels_alone(source):
         source.read_other_fields(rows, {"y": values})
     else:
         values[...] = 0  # of rows whose images cannot be read, which the loader reports
@@ -145,9 +145,7 @@ def read_labels(source: Source, rows: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def _reads_labels_alone(source: Source) -> bool:
-    """Return whether labels are read without images, also where sources are derived from others."""
-    if not isinstance(source.spec[source.primary], Encoded):
-        return True
+    """Return whether labels are read without the rest of the rows, also where sources are derived from others."""
     parts = [part for part in source.derived_from if isinstance(part, Source)]
     return all(map(_reads_labels_alone, parts)) if parts else "y" not in unread_fields(source)
 
