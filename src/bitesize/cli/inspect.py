@@ -146,13 +146,12 @@ def _tags_or_numbers(source: Source, rows: list[int]) -> list[str]:
     import numpy as np
 
     from bitesize.spec import Field
+    from bitesize.training.tasks.targets import read_labels
 
     field = source.spec.get("y")
     if not isinstance(field, Field) or field.mask or len(field.shape) > 1:
         return [""] * len(rows)
-    values = np.empty((len(rows), *field.shape), field.dtype)
-    for i, row in enumerate(rows):
-        source.read(np.array([row]), {"y": values[i : i + 1]})
+    values = read_labels(source, np.asarray(rows, np.int64))
     if source.classes:
         return [
             ", ".join(name for name, there in zip(source.classes, row, strict=True) if there) or "no tag" for row in values

@@ -31,7 +31,7 @@ class Opened(NamedTuple):
 
     @property
     def outputs(self) -> int | Task:
-        """What `build_model` takes: the task, or the number of classes."""
+        """The argument of `build_model`: the task, or the number of classes."""
         return self.task or max(2, len(self.train.classes or ()))
 
 

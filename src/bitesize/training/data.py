@@ -182,7 +182,8 @@ def open_for_run(
     features = tuple(config["features"]) if config.get("features") else None
     column = labels if labels is not None else _column_of_labels(settings)
     if not labeled:
-        settings = replace(settings, fields=_without_labels(settings.fields, column))
+        delimiter = None if settings.tag_delimiter is None else ""  # text with tags is left as it is
+        settings = replace(settings, fields=_without_labels(settings.fields, column), tag_delimiter=delimiter)
     if isinstance(data, Source):
         source = with_features(open_to_train(data), features, named(data))
     elif labels is not None or column is None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, BadRows
+from bitesize.pipeline.caching import unread_fields
 from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.protocol import Into, Located
-from bitesize.spec import Field
+from bitesize.sources.sinks import new_buffers
+from bitesize.spec import Encoded, Field
 
 # Rows whose labels are read at a time.
 _AT_ONCE = 65_536
+# The same, if whole rows are read with them.
+_WHOLE_AT_ONCE, _MOST_NBYTES = 16, 4 << 20
 
 
 class Targets(SourceWrapper):
@@ -116,14 +121,33 @@ class Targets(SourceWrapper):
 
 
 def labels_of(source: Source) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-    """Yield row numbers and labels, some thousand rows at a time, without reading other fields."""
+    """Yield row numbers and labels, some thousand rows at a time, without other fields where the source can leave them out."""
+    x = source.spec[source.primary]
+    whole = _WHOLE_AT_ONCE if isinstance(x, Encoded) else max(1, min(_AT_ONCE, _MOST_NBYTES // max(1, x.nbytes)))
+    at_once = _AT_ONCE if _reads_labels_alone(source) else whole
+    for start in range(0, len(source), at_once):
+        rows = np.arange(start, min(start + at_once, len(source)), dtype=np.int64)
+        yield rows, read_labels(source, rows)
+
+
+def read_labels(source: Source, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the labels of rows, shape (k, ...)."""
     field = source.spec["y"]
     assert isinstance(field, Field)
-    for start in range(0, len(source), _AT_ONCE):
-        rows = np.arange(start, min(start + _AT_ONCE, len(source)), dtype=np.int64)
-        values = np.empty((len(rows), *field.shape), field.dtype)
-        source.read(rows, {"y": values})
-        yield rows, values
+    values = np.empty((len(rows), *field.shape), field.dtype)
+    if _reads_labels_alone(source):
+        source.read_other_fields(rows, {"y": values})
+    else:
+        values[...] = 0  # of rows whose images cannot be read, which the loader reports
+        with contextlib.suppress(BadRows):
+            source.read(rows, {**new_buffers(source.spec, len(rows)), "y": values})
+    return values
+
+
+def _reads_labels_alone(source: Source) -> bool:
+    """Return whether labels are read without the rest of the rows, also where sources are derived from others."""
+    parts = [part for part in source.derived_from if isinstance(part, Source)]
+    return all(map(_reads_labels_alone, parts)) if parts else "y" not in unread_fields(source)
 
 
 def measure(source: Source, names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
