@@ -69,7 +69,7 @@ def demo(
     task: Annotated[
         str | None,
         typer.Option(
-            metavar="tabular|multilabel|regress",
+            metavar="tabular|multilabel|regress|segment|volumes",
             help="Instead, train on small data of one task, and compare the model with a trivial answer.",
         ),
     ] = None,

@@ -18,6 +18,7 @@ import typer
 from numpy.typing import NDArray
 
 from bitesize.cli.console import command, console, plain, quoted
+from bitesize.cli.demo_masks import write_masks, write_volumes
 
 _SHAPES = ("circle", "cross", "square")
 _SIDE = 48
@@ -136,6 +137,12 @@ def _of_tags(result: dict[str, Any]) -> Compared:
     return Compared("F1 of all tags together", result["f1_micro"], baseline["f1_micro"], answer)
 
 
+def _of_masks(result: dict[str, Any]) -> Compared:
+    baseline = result["baseline"]
+    answer = f"predicting the class {baseline['class']} everywhere"
+    return Compared("mean IoU", result["mean_iou"], baseline["mean_iou"], answer)
+
+
 def _of_numbers(result: dict[str, Any]) -> Compared:
     """Compare the error of the first target."""
     first = result["per_target"][0]
@@ -151,6 +158,15 @@ DEMOS = {
         "pictures",
         ("--labels", "{folder}/tags.csv", "--tag-delimiter", "|", "--image-size", "48", "--no-augment", "--epochs", "8"),
         _of_tags,
+    ),
+    "segment": TaskDemo(
+        write_masks,
+        "",
+        ("--image-size", "32", "--batch-size", "8", "--epochs", "6", "--val-split", "0.2", "--no-augment"),
+        _of_masks,
+    ),
+    "volumes": TaskDemo(
+        write_volumes, "", ("--axes", "DHW", "--batch-size", "16", "--epochs", "8", "--val-split", "0.2"), _of_classes
     ),
 }
 

@@ -159,7 +159,7 @@ def _with_model(settings: TrainSettings, field: Field, task: Task) -> tuple[Trai
             said.append(f"model: {settings.model}, for rows of shape {shape} (--model changes this)")
     understood = understood_shape(settings.model, shape, field.axes)
     if understood:
-        said.append(f"{understood} (--model mlp takes any shape)")
+        said.append(understood if settings.model == "unet" else f"{understood} (--model mlp takes any shape)")
     return settings, said
 
 

@@ -124,7 +124,7 @@ class TrainedModel:
     model : object
         The Keras model or scikit-learn estimator.
     task : str
-        What the model has learned: ``"classify"``, ``"multilabel"`` or ``"regress"``.
+        What the model has learned: ``"classify"``, ``"multilabel"``, ``"regress"`` or ``"segment"``.
     names : tuple of str
         Names of the model's outputs, in their order: classes, tags or targets.
     classes : tuple of str
@@ -164,7 +164,7 @@ class TrainedModel:
         self.model: Any = getattr(self._scorer.model, "estimator", self._scorer.model)
 
     def predict(self, data: Any, *, memory: int | str | Budget = "auto", on_error: OnError = "skip") -> AnyPredictions:
-        """Predict the class, the tags or the numbers of each row, in the given order.
+        """Predict the class, the tags, the numbers or the mask of each row, in the given order.
 
         Rows are adapted to the training data, like validation data: images are decoded to the same mode and resized, and values
         are scaled to the same range, for image files, `.npy` files and arrays. Further adaptations are logged, and listed in
@@ -268,7 +268,8 @@ class TrainedModel:
         dict
             The same as the output of ``bitesize evaluate --json``: ``loss``, ``rows``, ``bad_rows``, ``bad`` and ``left_out``. With classes also
             ``accuracy``, ``classes``, ``per_class`` and ``confusion`` ([true class][predicted class]); with tags ``f1_macro``, ``f1_micro``, ``auc``,
-            ``exact_match``, ``tags`` and ``per_tag``; with numbers ``mae``, ``rmse``, ``r2``, ``targets`` and ``per_target``.
+            ``exact_match``, ``tags`` and ``per_tag``; with numbers ``mae``, ``rmse``, ``r2``, ``targets`` and ``per_target``; with masks ``mean_iou``,
+            ``mean_dice``, ``pixel_accuracy``, ``classes``, ``per_class`` and ``confusion`` in pixels.
 
         Raises
         ------
