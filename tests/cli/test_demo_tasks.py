@@ -3,7 +3,7 @@
 import pytest
 
 pytest.importorskip("keras")
-from bitesize.cli.demo_tasks import demo_task  # noqa: E402 - Keras is optional
+from bitesize.cli.demo_tasks import demo_task
 
 
 @pytest.mark.slow

@@ -150,7 +150,7 @@ def test_a_killed_training_resumes_to_the_same_weights_and_stores_and_caches_tra
     for mine, other in zip(weights_of(whole), weights_of(killed), strict=True):
         assert (mine == other).all()
     run("train", data, *options, "--cache", "64MiB", "--cache-folder", tmp_path / "cache", "--out", tmp_path / "cached")
-    run("pack", data, "--out", tmp_path / "store")
+    run("pack", data, "--kind", "bytes", "--out", tmp_path / "store")
     run("train", tmp_path / "store", *options, "--out", tmp_path / "packed")
     for name in ("cached", "packed"):
         for mine, other in zip(weights_of(whole), weights_of(tmp_path / name), strict=True):
