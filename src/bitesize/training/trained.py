@@ -208,7 +208,9 @@ class TrainedModel:
         given = collect(self.config, data)
         budget = as_budget(memory)
         task = self._scorer.task
-        charge = budget.charge(len(given) * task.width * 4, f"predictions of {len(given):,} rows and {task.described}")
+        charge = budget.charge(
+            len(given) * task.width * 4, f"{task.predictions_are} of {len(given):,} rows and {task.described}"
+        )
         try:
             predictions, errors, first = self._predict_all(given, budget, on_error)
         finally:
