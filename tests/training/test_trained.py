@@ -321,7 +321,7 @@ def test_memory_is_bounded_by_the_budget(of_arrays, tmp_path):
     assert not found.errors
     assert budget.peak <= budget.total
     assert budget.in_use == 0
-    with pytest.raises(bs.DoesNotFit, match="predictions of 300 rows and 2 classes needs"):
+    with pytest.raises(bs.DoesNotFit, match="probabilities of 300 rows and 2 classes needs"):
         of_arrays.predict(tmp_path, memory=1000)
 
 

@@ -299,7 +299,7 @@ class TrainedModel:
 def _charged(budget: Budget, rows: int, task: Task, run: os.PathLike[str]) -> Charge:
     """Charge the predictions of all rows; masks that do not fit can be written to files while they come."""
     try:
-        return budget.charge(task.empty(1).nbytes * rows, f"predictions of {rows:,} rows and {task.described}")
+        return budget.charge(task.empty(1).nbytes * rows, f"{task.predictions_are} of {rows:,} rows and {task.described}")
     except DoesNotFit as error:
         if not isinstance(task, Segment):
             raise

@@ -84,6 +84,8 @@ class Task(ABC):
         Class of `keras.losses` that is the default.
     digits : str
         Format of numbers in a CSV of predictions.
+    predictions_are : str
+        The word for predictions, for messages.
     not_returned : str
         What other activations do not return, for messages.
     precision : type
@@ -101,6 +103,7 @@ class Task(ABC):
     labels_are: ClassVar[str]
     keras_loss: ClassVar[str]
     digits: ClassVar[str] = ".6f"
+    predictions_are: ClassVar[str] = "probabilities"
     not_returned: ClassVar[str]
     precision: ClassVar[type[np.floating[Any]]] = np.float64
 

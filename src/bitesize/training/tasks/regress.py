@@ -47,6 +47,7 @@ class Regress(Task):
     labels_are: ClassVar[str] = "numbers"
     keras_loss: ClassVar[str] = "MeanSquaredError"
     digits: ClassVar[str] = ".7g"
+    predictions_are: ClassVar[str] = "values"
     not_returned: ClassVar[str] = "no values on both sides of 0, as standardized targets have"
 
     @classmethod

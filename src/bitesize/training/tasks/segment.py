@@ -64,6 +64,7 @@ class Segment(Task):
     digits: ClassVar[str] = ".4f"
     not_returned: ClassVar[str] = "neither logits nor probabilities for each pixel"
     precision: ClassVar[type[np.floating[Any]]] = np.float32
+    predictions_are: ClassVar[str] = "masks"
 
     @classmethod
     def refuse(cls, model: str) -> None:
