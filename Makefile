@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test check bench contract clean
 
 demo: $(VENV)/ready
-	$(BIN)/bitesize demo
+	$(BIN)/bitesize demo $(if $(TASK),--task $(TASK))
 
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal

@@ -233,7 +233,10 @@ def bad_data(tmp_path_factory, pictures, arrays):
         (["{bad}/empty"], r"contains no readable file (it is empty)"),
         (["{bad}/one"], r"has only one class (only)"),
         (["{bad}/one/only"], r"has no classes"),
-        (["{bad}/one/only", "--labels", "{bad}/masks"], "learns one class per row, but the labels of"),
+        (
+            ["{bad}/one/only", "--labels", "{bad}/masks", "--task", "classify"],
+            "--task classify needs one class per row, but the labels of",
+        ),
         (["{bad}/shapes", "--model", "mlp", "--val-split", "0"], r"(4, 6, 3) float64, but"),
         (["{pictures}", "--memory", "1MiB"], "No batch fits: give --memory "),
         (["{pictures}", "--memory", "24MiB", "--image-size", "256"], "Lower --batch-size to"),

@@ -54,9 +54,10 @@ def table(tmp_path_factory):
 def test_several_names_are_several_targets(table, tmp_path):
     for command in ("info", "check", "stats"):
         assert "a 0 or 1 for each of round, bright" in run(command, table, "--labels", "round,bright").stdout
-    refusal = "learns one class per row"
-    assert refusal in refused("train", table, "--labels", "round,bright", "--out", tmp_path / "run")
-    assert refusal in " ".join(run("plan", table, "--labels", "round,bright").stdout.split())
+    refusal = "needs one class per row"
+    classify = ("--labels", "round,bright", "--task", "classify")
+    assert refusal in refused("train", table, *classify, "--out", tmp_path / "run")
+    assert refusal in " ".join(run("plan", table, *classify).stdout.split())
 
 
 def test_the_run_keeps_the_labels_as_they_were_given(tmp_path):

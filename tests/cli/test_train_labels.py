@@ -68,11 +68,11 @@ def test_a_quantity_is_no_class(tmp_path):
         Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / f"{i}.png")
     lines = [f"{i}.png,{random.integers(0, 4000)},{i / 7:.3f},{i % 15}" for i in range(240)]
     (tmp_path / "t.csv").write_text("\n".join(["path,count,size,stage", *lines]))
-    said = refused("train", tmp_path / "t.csv", "--labels", "count")
+    said = refused("train", tmp_path / "t.csv", "--labels", "count", "--task", "classify")
     assert "--labels count of" in in_options(said)
     assert "distinct whole numbers in 240 rows: that is a quantity to predict, not a class" in said
-    assert "numbers such as 0.143, but the command line learns classes" in refused(
-        "train", tmp_path / "t.csv", "--labels", "size"
+    assert "numbers such as 0.143, but --task classify learns classes" in refused(
+        "train", tmp_path / "t.csv", "--labels", "size", "--task", "classify"
     )
     said = trained(tmp_path / "t.csv", tmp_path / "run", "--labels", "stage", "--image-size", 8)
     assert any("15 different whole numbers" in line for line in said)

@@ -32,12 +32,12 @@ def test_gray_arrays_get_an_axis_for_their_channel(tmp_path):
         ((64, 24, 24), "look like volumes"),
         ((3, 64, 64), "channels first"),
         ((1, 28, 28), "channels first"),
-        ((16, 24, 24, 1), "needs images"),
+        ((4, 24, 24, 1), "at least 8 voxels"),
         ((8, 8, 3), "at least 16 x 16"),
     ],
 )
 def test_what_is_no_image_is_refused_by_models_of_images(shape, says, tmp_path):
-    said = refused("train", saved(tmp_path / "x.npz", shape), "--epochs", 1, "--out", tmp_path / "run")
+    said = refused("train", saved(tmp_path / "x.npz", shape), "--model", "cnn", "--epochs", 1, "--out", tmp_path / "run")
     assert says in said
     assert "--model mlp takes any shape" in said
 

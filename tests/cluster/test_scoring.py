@@ -130,7 +130,7 @@ def test_bad_rows_of_all_workers_count_together(team, data, estimator, tmp_path)
 def predicted(blocks):
     blocks = list(blocks)
     reasons = {row: (type(error), str(error)) for block in blocks for row, error in block.reasons.items()}
-    return [block.start for block in blocks], np.concatenate([block.probabilities for block in blocks]), reasons
+    return [block.start for block in blocks], np.concatenate([block.predictions for block in blocks]), reasons
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from bitesize.scan.rows import spans
 from bitesize.training.collecting import collect
 from bitesize.training.data import open_for_run
 from bitesize.training.predicting import Piece, Predictor, pieces_of
-from bitesize.training.score import BatchScore, Scorer, evaluate
+from bitesize.training.score import Scorer
 from bitesize.training.trained import open_run
 
 pytest.importorskip("skops")
@@ -37,12 +37,12 @@ def test_spans_are_scored_as_all_rows(trained, step):
     config = {**folder.config(), "classes": classes}
     source = open_for_run(config, str(top / "x.npy"), {}, labels=str(top / "y.npy"), labeled=True)
     with scorer.loader(source, "32 MiB", BATCH, "raise") as loader:
-        expected = evaluate(classes, map(BatchScore.of, scorer.batches(loader, lambda rows: None)))
+        expected = scorer.task.joined(map(scorer.score, scorer.batches(loader, lambda rows: None)))
         scores = {}
         for span in reversed(spans(ROWS, step)):  # workers may have any of them
-            scores[span.start] = [BatchScore.of(scored) for scored in scorer.batches(loader, lambda rows: None, span)]
+            scores[span.start] = [scorer.score(scored) for scored in scorer.batches(loader, lambda rows: None, span)]
             assert sum(len(score.true) for score in scores[span.start]) == len(span)
-    found = evaluate(classes, [score for start in sorted(scores) for score in scores[start]])
+    found = scorer.task.joined([score for start in sorted(scores) for score in scores[start]])
     assert found.pop("loss") == pytest.approx(expected.pop("loss"), rel=1e-12)
     assert found == expected
 
@@ -64,7 +64,7 @@ def test_pieces_in_any_order_are_the_predictions_of_all_rows(trained, tmp_path):
         assert budget.in_use == 0
         blocks.sort(key=lambda block: block.start)
         assert {row for block in blocks for row in block.reasons} == {3}
-        return pieces, np.concatenate([block.probabilities for block in blocks])
+        return pieces, np.concatenate([block.predictions for block in blocks])
 
     pieces, expected = predicted(lambda source: [range(len(source))], list)
     assert pieces == [Piece(0, range(4)), Piece(1, range(ROWS))]

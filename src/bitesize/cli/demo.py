@@ -66,6 +66,13 @@ def demo(
         str, typer.Option(metavar="DIR", help="Folder for the data and the run. A second demo reuses the data.")
     ] = "bitesize-demo",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before writing large files.")] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tabular|multilabel|regress|segment|volumes",
+            help="Instead, train on small data of one task, and compare the model with a trivial answer.",
+        ),
+    ] = None,
 ) -> None:
     """Generate data, show that naive loading fails under a memory limit, and train within the same limit."""
     from bitesize.cli.memory_limit import ENFORCED
@@ -73,6 +80,11 @@ def demo(
     from bitesize.training.backend import choose_backend
 
     choose_backend()  # report missing packages before data is generated
+    if task is not None:
+        from bitesize.cli.demo_tasks import demo_task
+
+        demo_task(task, Path(folder))
+        return
     scene = FULL if full else PHOTOS
     data, run = Path(folder) / scene.folder, Path(folder) / f"run-{scene.folder}"
     _make(scene, data, yes)

@@ -1,4 +1,4 @@
-"""`bitesize evaluate`: measure a trained model on data with known classes."""
+"""`bitesize evaluate`: measure a trained model on data with labels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import typer
 from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling
 from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Data, Json, MaxBad, Memory, OnError, Opening, RunArgument, parse_on_error, takes_options
+from bitesize.cli.tasks import Threshold, print_figures, print_tables, task_with
 from bitesize.cli.workers import WorkerOptions
 
 if TYPE_CHECKING:
     from bitesize.cluster.team import Team
     from bitesize.sources.base import Source
     from bitesize.training.run import RunFolder
+    from bitesize.training.tasks.base import Task
 
 _SHOWN = 10
 
@@ -37,9 +39,10 @@ def evaluate(
             help="Use only the rows of the run's data that it was validated on (val) or trained on (train). Default: all rows.",
         ),
     ] = None,
+    threshold: Threshold = None,
     json: Json = False,
 ) -> None:
-    """Measure a trained model: loss, accuracy, figures per class, and the confusion matrix. Each row counts once. Data is opened with the run's settings."""
+    """Measure a trained model: loss, metrics, and figures per class, tag or target. Each row counts once. Data is opened with the run's settings."""
     from bitesize.errors import BadSetting
     from bitesize.training.data import open_for_run
     from bitesize.training.rows_of_run import rows_of_part, split_of, training_rows_line
@@ -48,6 +51,7 @@ def evaluate(
     action: Any = parse_on_error(on_error)
     joined = workers.team(memory, quiet=json)
     folder = open_run(run)
+    task = task_with(folder, threshold)
     config = {**folder.config(), "classes": folder.classes()}
     source = open_for_run(config, data, opening.settings, labels=opening.labels, split=opening.split, labeled=True)
     if part not in (None, "val", "train"):
@@ -58,11 +62,12 @@ def evaluate(
     line = None if part == "val" else training_rows_line(split, len(source))
     warnings = [f"warning: {line}"] if line else []
     with joined as team:
-        result = _measured(team, folder, source, memory, {"on_error": action, "max_bad": max_bad}, warnings, quiet=json)
+        policy = {"on_error": action, "max_bad": max_bad, "task": task}
+        result = _measured(team, folder, source, memory, policy, warnings, quiet=json)
     if json:
         print_json(result | ({"training_rows": len(split["train"])} if line else {}))
     else:
-        _print(result)
+        _print(task, result)
 
 
 def _measured(
@@ -99,31 +104,11 @@ def _measured(
         return by_team(team, folder, source, memory, budget=budget, **policy, **seen)
 
 
-def _print(result: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    console.print(
-        f"{counted(result['rows'], 'row')}: loss {result['loss']:.4f}, accuracy [bold]{result['accuracy']:.4f}[/]",
-        highlight=False,
-    )
+def _print(task: Task, result: dict[str, Any]) -> None:
+    print_figures(task, result)
     if result["bad_rows"]:
         are = "is" if result["bad_rows"] == 1 else "are"
         console.print(f"{counted(result['bad_rows'], 'row')} could not be read and {are} not counted:", highlight=False)
         for bad in result["bad"][:_SHOWN]:
             console.print(f"  {plain(bad['reason'])}", highlight=False, soft_wrap=True)
-    table = Table(box=None, padding=(0, 2))
-    for title in ("class", "precision", "recall", "F1", "rows"):
-        table.add_column(title, justify="left" if title == "class" else "right")
-    for line in result["per_class"]:
-        figures = ["-" if line[name] is None else f"{line[name]:.3f}" for name in ("precision", "recall", "f1")]
-        table.add_row(plain(line["class"]), *figures, f"{line['rows']:,}")
-    console.print(table)
-    if len(result["classes"]) <= 12:
-        console.print("\nconfusion matrix (rows: true class, columns: predicted class)")
-        table = Table(box=None, padding=(0, 2))
-        table.add_column("")
-        for name in result["classes"]:
-            table.add_column(plain(name), justify="right")
-        for name, counts in zip(result["classes"], result["confusion"], strict=True):
-            table.add_row(plain(name), *(f"{count:,}" for count in counts))
-        console.print(table)
+    print_tables(task, result)

@@ -38,7 +38,7 @@ def inspect(
     seed: Annotated[int, typer.Option(help="Seed of the choice of rows and of augmentation.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Render a grid of rows, each as stored and as transformed for training, to show what the model sees."""
+    """Render a grid of rows, each as stored and as transformed for training, to show what the model sees; masks are colored over it."""
     import bitesize as bs
     from bitesize.errors import BadSetting
     from bitesize.training.settings import is_image
@@ -95,7 +95,10 @@ def _drawn(source: Source, steps: list[Any], epoch: int, seed: int) -> tuple[lis
     import numpy as np
 
     import bitesize as bs
+    from bitesize.cli.overlay import blended
+    from bitesize.training.tasks.mask_numbers import is_mask
 
+    masks = is_mask(source)
     order = bs.Order(len(source), seed, shuffle=False)
     with bs.Loader(
         source, batch_size=1, transforms=steps, order=order, on_error="skip", max_bad=1.0, threads=1, dtype=None
@@ -104,7 +107,8 @@ def _drawn(source: Source, steps: list[Any], epoch: int, seed: int) -> tuple[lis
         pictures = []
         for batch in loader:
             pixels = batch["x"][0]
-            pictures.append(_as_picture(pixels) if batch.mask[0] else np.full((*pixels.shape[:2], 3), 255, np.uint8))
+            picture = _as_picture(pixels) if batch.mask[0] else np.full((*pixels.shape[:2], 3), 255, np.uint8)
+            pictures.append(blended(picture, batch["y"][0]) if masks and batch.mask[0] else picture)
         return pictures, {bad.row: bad.reason for bad in loader.bad}
 
 
@@ -132,7 +136,27 @@ def _captions(source: Source, rows: list[int]) -> Captions:
         classes = [source.classes[int(source.labels[row])] for row in rows]
     elif source.labels is not None:
         classes = [str(source.labels[row]) for row in rows]
+    else:
+        classes = _tags_or_numbers(source, rows)
     return Captions(rows, classes, numbers, [os.path.basename(source.describe(row)) for row in rows])
+
+
+def _tags_or_numbers(source: Source, rows: list[int]) -> list[str]:
+    """Return the tags or numbers of rows as text; empty for other labels."""
+    import numpy as np
+
+    from bitesize.spec import Field
+    from bitesize.training.tasks.targets import read_labels
+
+    field = source.spec.get("y")
+    if not isinstance(field, Field) or field.mask or len(field.shape) > 1:
+        return [""] * len(rows)
+    values = read_labels(source, np.asarray(rows, np.int64))
+    if source.classes:
+        return [
+            ", ".join(name for name, there in zip(source.classes, row, strict=True) if there) or "no tag" for row in values
+        ]
+    return [", ".join(f"{value:.5g}" for value in np.ravel(row).tolist()) for row in values]
 
 
 def _kind_of(out: str) -> str:

@@ -63,12 +63,20 @@ MaxBad = Annotated[
         help="Largest share of rows that --on-error skip may skip (one row is always allowed). Above 0.01 the data itself is suspect.",
     ),
 ]
+TaskName = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        metavar="auto|classify|multilabel|regress|segment",
+        help="What to learn: one class per row, several tags, numbers, or one class per pixel. auto: found from the labels.",
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(
         metavar="MODEL",
-        help="mlp, cnn, a name of keras.applications, file.py:function, a saved .keras file, or sklearn:SGDClassifier and similar. "
-        "auto: cnn for images, because it learns from few images on a CPU; mlp for rows of features. A function takes no "
+        help="mlp, cnn, unet, a name of keras.applications, file.py:function, a saved .keras file, or sklearn:SGDClassifier and similar. "
+        "auto: cnn for images and volumes, because it learns from few images on a CPU; unet for masks; mlp for rows of features. A function takes no "
         "arguments or (shape, classes), and returns a Keras model. bitesize models lists all models.",
     ),
 ]

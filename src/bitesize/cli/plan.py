@@ -18,6 +18,7 @@ from bitesize.cli.options import (
     MaxSide,
     Memory,
     Opening,
+    TaskName,
     parse_batch_size,
     takes_options,
 )
@@ -49,6 +50,7 @@ def plan(
     batch_size: BatchSize = "32",
     image_size: ImageSize = None,
     memory: Memory = "auto",
+    task: TaskName = "auto",
     model: ModelToPlan = None,
     weights: WeightsToPlan = None,
     ram: Ram = None,
@@ -76,6 +78,7 @@ def plan(
         memory=memory,
         model=model or "auto",
         weights=weights,
+        task=task,
         cache=cache,
         cache_folder=cache_folder,
         cache_kind=cache_kind,  # type: ignore[arg-type]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from bitesize.memory.sizes import format_size
 
@@ -15,23 +16,40 @@ if TYPE_CHECKING:
     from bitesize.sources.base import Source
     from bitesize.training.need import TrainingLoaders
     from bitesize.training.settings import TrainSettings
+    from bitesize.training.tasks.base import Task
 
 
-def open_as_training(settings: TrainSettings, opening: Opening) -> tuple[Source, Source | None, list[str], str | None]:
-    """Open the data as for training, with its warnings; if training would refuse it, return the data and the reason."""
+class Opened(NamedTuple):
+    """Data as for training, its task and warnings; if training would refuse it, the data alone and the reason."""
+
+    train: Source
+    val: Source | None = None
+    task: Task | None = None
+    warnings: Sequence[str] = ()
+    said: Sequence[str] = ()
+    refusal: str | None = None
+
+    @property
+    def outputs(self) -> int | Task:
+        """The argument of `build_model`: the task, or the number of classes."""
+        return self.task or max(2, len(self.train.classes or ()))
+
+
+def open_as_training(settings: TrainSettings, opening: Opening) -> Opened:
+    """Open the data as for training."""
     from bitesize.errors import BadSetting
     from bitesize.sources.splits import SplitRequired
     from bitesize.training.data import open_data
 
     if opening.split is not None:
-        return opening.open(settings.data), None, [], None
+        return Opened(opening.open(settings.data))
     try:
         data = open_data(settings)
     except SplitRequired:
         raise
     except BadSetting as error:
-        return opening.open(settings.data), None, [], str(error)
-    return data.train, data.val, data.warnings, None
+        return Opened(opening.open(settings.data), refusal=str(error))
+    return Opened(data.train, data.val, data.task, data.warnings, data.said)
 
 
 def machine_of(ram: str) -> Limit:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from bitesize.memory.budget import Budget
     from bitesize.memory.plan import Plan
     from bitesize.sources.base import Source
+    from bitesize.spec import Field
     from bitesize.training.settings import TrainSettings
+    from bitesize.training.tasks.base import Task
 
 # Size from which a hint at a smaller data type is worthwhile, in bytes.
 _WORTH_A_HINT = 64 << 20
@@ -84,7 +86,8 @@ def make_result(
     from bitesize.training.epochs import choose_epochs
 
     _refuse_unknown(model, settings.weights)
-    train, val, warnings, refusal = open_as_training(settings, opening)
+    opened = open_as_training(settings, opening)
+    train, val, refusal = opened.train, opened.val, opened.refusal
     machine = None if ram is None else machine_of(ram)
     budget = Budget(settings.memory, machine)
     trains = opening.split is None and refusal is None
@@ -102,14 +105,25 @@ def make_result(
         plan = loader.plan
     with loader:
         measured = _measure(loader) if measure else {}
-        memory = None if model is None else _model_memory(model, loader.spec["x"].shape, len(train.classes or ()), plan)
+        memory = None if model is None else _model_memory(model, loader.spec["x"], opened.outputs, plan)
     chosen, lines = choose_epochs(settings, plan.batches, val is not None)
     if memory is not None:
         plan = replace(plan, model=memory["total"])
     plan = replace(plan, hints=(*plan.hints, *_hint_at_bytes(train, budget)))
     if machine is not None:
         plan = replace(plan, limit=(machine.name, machine.room), machine=machine.name)
-    return PlanResult(plan, train, val is not None, least, chosen.epochs, lines, warnings, refusal, memory, measured)
+    return PlanResult(
+        plan,
+        train,
+        val is not None,
+        least,
+        chosen.epochs,
+        [*opened.said, *lines],
+        list(opened.warnings),
+        refusal,
+        memory,
+        measured,
+    )
 
 
 def _refuse_unknown(model: str | None, weights: str | None) -> None:
@@ -155,13 +169,13 @@ def _measure(loader: Loader) -> dict[str, Any]:
     }
 
 
-def _model_memory(name: str, shape: tuple[int, ...], classes: int, plan: Plan) -> dict[str, Any]:
+def _model_memory(name: str, field: Field, outputs: int | Task, plan: Plan) -> dict[str, Any]:
     """Return the memory to train a model, its device, and the largest batch that fits there."""
     from bitesize.memory.limits import available
     from bitesize.training.footprint import footprint, room_on_device
     from bitesize.training.models import build_model
 
-    need = footprint(build_model(name, shape, max(2, classes)), shape)
+    need = footprint(build_model(name, field.shape, outputs, axes=field.axes), field.shape)
     device = room_on_device()
     limit = available()
     # On the host the loader's bytes count, too; the framework is already subtracted from the available memory.

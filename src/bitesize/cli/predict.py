@@ -1,4 +1,4 @@
-"""`bitesize predict`: predict the class of each file, with probabilities."""
+"""`bitesize predict`: predict the class, the tags, the numbers or the mask of each file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitesize.cli.console import console, counted, in_options, plain, print_understood, print_warning, say_when_compiling
+from bitesize.cli.masks import Masks, masks_folder
 from bitesize.cli.named_run import open_run
 from bitesize.cli.options import (
     Json,
@@ -20,6 +21,7 @@ from bitesize.cli.options import (
     refuse_to_replace,
     takes_options,
 )
+from bitesize.cli.tasks import Threshold, task_with
 from bitesize.cli.workers import WorkerOptions
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from bitesize.training.given import Given
     from bitesize.training.predicting import Block
     from bitesize.training.run import RunFolder
+    from bitesize.training.tasks.base import Task
 
 _SHOWN = 5  # rows without a prediction
 WhatToPredict = Annotated[
@@ -61,11 +64,13 @@ def predict(
     workers: WorkerOptions,
     out: PredictionsFile = "predictions.csv",
     memory: Memory = "auto",
+    threshold: Threshold = None,
+    masks: Masks = None,
     on_error: OnUnreadable = "skip",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Predict: write one line per file, in order, with its class, the probability of each class, and the error if it could not be read. --json prints one object, and writes a file only with --out."""
+    """Predict: write one line per file, in order, with its class, tags, numbers or mask, their probabilities, and the error if it could not be read. --json prints one object, and writes a file only with --out."""
     from bitesize.training.collecting import collect
 
     _check_out(out)
@@ -77,13 +82,15 @@ def predict(
     action: Any = parse_on_error(on_error)
     joined = workers.team(memory, quiet=json)
     folder = open_run(run)
+    task = task_with(folder, threshold)
+    into = masks_folder(task, masks, out if to_file else None, overwrite)
     given = collect(folder.config(), data, opening.settings, labels=opening.labels, split=opening.split)
     if not json:
         _print_given(given)
     with joined as team:
         said: list[str] = []
         blocks = _predicted(team, folder, given, memory, action, said, quiet=json)
-        _write(blocks, folder.classes(), given, said, out if to_file else None, json=json)
+        _write(blocks, task, given, said, (out if to_file else None, into), json=json)
 
 
 def _predicted(
@@ -115,31 +122,41 @@ def _predicted(
 
 
 def _write(
-    blocks: Iterator[Block], classes: tuple[str, ...], given: Given, said: list[str], out: str | None, *, json: bool
+    blocks: Iterator[Block], task: Task, given: Given, said: list[str], to: tuple[str | None, str | None], *, json: bool
 ) -> None:
-    """Write and print all predictions."""
+    """Write all predictions to a file and a folder of masks, each of which may be None, and print them."""
+    from bitesize.cli.masks import MaskFiles
     from bitesize.cli.predictions import JsonOut, open_file
+    from bitesize.memory.budget import Budget
     from bitesize.storage import paths
     from bitesize.training.trained import notes_on
 
-    tally, printed = Tally(classes), JsonOut(classes) if json else None
-    with open_file(out, classes, len(given)) as add:
+    out, folder = to
+    tally, printed = Tally(task), JsonOut(task) if json else None
+    files = None if folder is None else MaskFiles(folder, task, given, Budget("auto"))
+    with open_file(out, task, len(given), masks=files is not None) as add:
         for block in blocks:
-            lines = tally.add(block, [given.describe(block.start + i) for i in range(len(block.probabilities))])
-            add(*lines)
+            lines = tally.add(block, [given.describe(block.start + i) for i in range(len(block.predictions))])
+            more = () if files is None else (list(files.write(block)),)
+            add(*lines, *more)
             if printed is not None:
-                printed.add(*lines)
+                printed.add(*lines, *more)
         failed = tally.first_error if tally.bad == len(given) else None
         if failed is not None and out is not None and paths.exists(out):
             if printed is not None:
                 printed.end(notes_on(given) + said, len(given), tally.bad)
             unchanged = f"None of {counted(tally.bad, 'row')} could be predicted: {out} is unchanged"
             raise type(failed)(f"{failed}. {unchanged}") from failed
+    if files is not None:
+        files.close()
     _print_adapted(said, quiet=json)
     if printed is not None:
         printed.end(notes_on(given) + said, len(given), tally.bad)
     else:
         _print_end(tally, len(given), str(out))
+        if folder is not None and tally.bad < len(given):
+            line = f"masks in [bold]{plain(folder)}[/], in the sizes of the images; gray values are class numbers"
+            console.print(line, highlight=False, soft_wrap=True)
     if failed is not None:
         raise failed
 
@@ -163,8 +180,8 @@ class Tally:
 
     Attributes
     ----------
-    counts : dict of str to int
-        Number of rows of each class.
+    predicted : Tally of `bitesize.training.tasks.base`
+        Counter of the predictions.
     bad : int
         Number of rows without a prediction.
     examples : list of str
@@ -172,15 +189,16 @@ class Tally:
     first_error : Exception or None
     """
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
-        self._classes = classes
-        self.counts = dict.fromkeys(classes, 0)
+    def __init__(self, task: Task) -> None:
+        self.predicted = task.tally()
         self.bad = 0
         self.examples: list[str] = []
         self.first_error: Exception | None = None
 
-    def add(self, block: Any, paths: list[str]) -> tuple[list[str], list[str], Any, list[str]]:
-        """Count a block of predictions; return paths, classes, probabilities and reasons of its rows."""
+    def add(self, block: Any, paths: list[str]) -> tuple[list[str], Any, Any, list[str]]:
+        """Count a block of predictions; return paths, predictions, whether rows have them, and reasons."""
+        import numpy as np
+
         from bitesize.training.predicting import reason_of
 
         reasons = [""] * len(paths)
@@ -190,20 +208,9 @@ class Tally:
         failures = [f"{path}: {reason}" for path, reason in zip(paths, reasons, strict=True) if reason]
         self.examples += failures[: _SHOWN - len(self.examples)]
         self.first_error = self.first_error or next(iter(block.reasons.values()), None)
-        return paths, self._labels(block.probabilities), block.probabilities, reasons
-
-    def _labels(self, probabilities: Any) -> list[str]:
-        """Return the class of each row, and count the classes; empty for rows without a prediction."""
-        import numpy as np
-
-        known = ~np.isnan(probabilities).any(axis=1)
-        labels = [
-            self._classes[i] if predicted else "" for i, predicted in zip(probabilities.argmax(axis=1), known, strict=True)
-        ]
-        for label in labels:
-            if label:
-                self.counts[label] += 1
-        return labels
+        known = ~np.isnan(block.predictions).any(axis=1)
+        self.predicted.add(block.predictions, known)
+        return paths, block.predictions, known, reasons
 
 
 def _print_given(given: Any) -> None:
@@ -239,7 +246,6 @@ def _print_end(tally: Tally, rows: int, out: str) -> None:
     console.print(f"{counted(rows - bad, 'prediction')} in [bold]{plain(out)}[/]{skipped}", highlight=False, soft_wrap=True)
     if rows == bad:
         return
-    counts = ", ".join(f"{plain(name)} {count:,}" for name, count in list(tally.counts.items())[:12])
-    console.print(counts + (", ..." if len(tally.counts) > 12 else ""), highlight=False, soft_wrap=True)
+    console.print(plain(tally.predicted.line()), highlight=False, soft_wrap=True)
     for line in tally.examples:
         console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)

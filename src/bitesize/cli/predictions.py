@@ -9,27 +9,31 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# About how many bytes a line has for its path and class, and for each probability.
+if TYPE_CHECKING:
+    from bitesize.training.tasks.base import Task
+
+# About how many bytes a line has for its path and class, and for each number.
 _NAME_NBYTES, _VALUE_NBYTES = 80, 9
-Add = Callable[[list[str], list[str], Any, list[str]], None]
+# Adds rows: paths, predictions, whether each row has one, reasons, and files of masks if there are any.
+Add = Callable[..., None]
 
 
-def open_file(out: str | None, classes: tuple[str, ...], rows: int = 0) -> contextlib.AbstractContextManager[Add]:
-    """Open the file for predictions by its suffix; without a file, rows are dropped.
+def open_file(out: str | None, task: Task, rows: int = 0, *, masks: bool = False) -> contextlib.AbstractContextManager[Add]:
+    """Open the file for predictions by its suffix, with a column of the files of masks or without; without a file, rows are dropped.
 
     At an address, the file is written on the disk first, where there must be room for this number of rows.
     """
     if out is None:
         return contextlib.nullcontext(lambda *_: None)
-    nbytes = rows * (_NAME_NBYTES + _VALUE_NBYTES * len(classes))
-    return csv_file(out, classes, nbytes) if Path(out).suffix == ".csv" else parquet_file(out, classes, nbytes)
+    nbytes = rows * ((1 + masks) * _NAME_NBYTES + _VALUE_NBYTES * len(task.names))
+    return csv_file(out, task, nbytes, masks) if Path(out).suffix == ".csv" else parquet_file(out, task, nbytes, masks)
 
 
 @contextlib.contextmanager
-def csv_file(out: str, classes: tuple[str, ...], nbytes: int = 0) -> Iterator[Add]:
-    """Write a CSV, and yield the function that adds rows: paths, classes, probabilities and reasons.
+def csv_file(out: str, task: Task, nbytes: int = 0, masks: bool = False) -> Iterator[Add]:
+    """Write a CSV, and yield the function that adds rows: paths, predictions, whether each row has one, reasons, and files of masks.
 
     The file starts with a UTF-8 byte order mark; without it, Excel reads names in another encoding.
     """
@@ -37,18 +41,36 @@ def csv_file(out: str, classes: tuple[str, ...], nbytes: int = 0) -> Iterator[Ad
 
     with replacing_at(out, nbytes) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "predicted", *(f"p_{name}" for name in classes), "error"])
+        writer.writerow(["path", *_mask_column(masks), *(column.name for column in _no_rows(task)), "error"])
 
-        def add(paths: list[str], predicted: list[str], probabilities: Any, reasons: list[str]) -> None:
-            for path, name, line, reason in zip(paths, predicted, probabilities.tolist(), reasons, strict=True):
-                shown = ["" if math.isnan(p) else f"{p:.6f}" for p in line]
-                writer.writerow([path, name, *shown, reason])
+        def add(paths: list[str], predictions: Any, known: Any, reasons: list[str], *files: list[str]) -> None:
+            cells = [_texts(column.values, task.digits) for column in task.columns(predictions, known)]
+            writer.writerows(zip(paths, *files, *cells, reasons, strict=True))
 
         yield add
 
 
+def _mask_column(masks: bool) -> list[str]:
+    """Return the names of the columns between the path and those of the task."""
+    return ["mask"] if masks else []
+
+
+def _texts(values: Any, digits: str) -> list[str]:
+    """Return the cells of a column as text; empty for NaN."""
+    if isinstance(values, list):
+        return values
+    return ["" if math.isnan(value) else format(value, digits) for value in values.tolist()]
+
+
+def _no_rows(task: Task) -> Any:
+    """Return the columns of a task, without rows."""
+    import numpy as np
+
+    return task.columns(np.empty((0, task.width), np.float32), np.empty(0, np.bool_))
+
+
 @contextlib.contextmanager
-def parquet_file(out: str, classes: tuple[str, ...], nbytes: int = 0) -> Iterator[Add]:
+def parquet_file(out: str, task: Task, nbytes: int = 0, masks: bool = False) -> Iterator[Add]:
     """Write Parquet, and yield the function that adds rows; see `csv_file`.
 
     Raises
@@ -65,12 +87,14 @@ def parquet_file(out: str, classes: tuple[str, ...], nbytes: int = 0) -> Iterato
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingPackage(f"writing Parquet needs pyarrow: {pip_install('pyarrow')}") from error
-    names = [("path", pa.string()), ("predicted", pa.string()), *((f"p_{name}", pa.float32()) for name in classes)]
-    schema = pa.schema([*names, ("error", pa.string())])
+    kinds = [(column.name, pa.string() if isinstance(column.values, list) else pa.float32()) for column in _no_rows(task)]
+    files_kinds = [(name, pa.string()) for name in _mask_column(masks)]
+    schema = pa.schema([("path", pa.string()), *files_kinds, *kinds, ("error", pa.string())])
     with replacing_at(out, nbytes) as temporary, pq.ParquetWriter(temporary, schema) as writer:
 
-        def add(paths: list[str], predicted: list[str], probabilities: Any, reasons: list[str]) -> None:
-            writer.write_table(pa.table([paths, predicted, *probabilities.T, reasons], schema=schema))
+        def add(paths: list[str], predictions: Any, known: Any, reasons: list[str], *files: list[str]) -> None:
+            cells = [column.values for column in task.columns(predictions, known)]
+            writer.write_table(pa.table([paths, *files, *cells, reasons], schema=schema))
 
         yield add
 
@@ -80,19 +104,22 @@ class JsonOut:
 
     Parameters
     ----------
-    classes
-        Class names.
+    task
+        What the model has learned.
     """
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
-        self._classes, self._mark = classes, ""
-        self._write(f'{{"classes": {_json(list(classes))}, "predictions": [')
+    def __init__(self, task: Task) -> None:
+        self._task, self._mark = task, ""
+        head = "".join(f"{_json(name)}: {_json(value)}, " for name, value in task.json_head().items())
+        self._write(f'{{{head}"predictions": [')
 
-    def add(self, paths: list[str], predicted: list[str], probabilities: Any, reasons: list[str]) -> None:
+    def add(self, paths: list[str], predictions: Any, known: Any, reasons: list[str], *files: list[str]) -> None:
         """Print rows; see `csv_file`."""
-        for path, name, line, reason in zip(paths, predicted, probabilities.tolist(), reasons, strict=True):
-            values = {each: round(p, 6) for each, p in zip(self._classes, line, strict=True)} if name else None
-            row = {"path": path, "predicted": name or None, "probabilities": values, "error": reason or None}
+        masks = files[0] if files else None
+        rows = zip(paths, predictions.tolist(), known.tolist(), reasons, strict=True)
+        for i, (path, values, there, reason) in enumerate(rows):
+            mask = {} if masks is None else {"mask": masks[i] or None}
+            row = {"path": path, **mask, **self._task.json_row(values if there else None), "error": reason or None}
             self._write(f"{self._mark}{_json(row)}")
             self._mark = ", "
 

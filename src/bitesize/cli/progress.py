@@ -13,7 +13,7 @@ from bitesize.cli.moving import Figures, Moving, Pace
 from bitesize.cli.plan_output import print_plan
 from bitesize.training.need import plan_of
 
-_WIDTHS = {"epoch": 6, "loss": 9, "accuracy": 9, "val_loss": 9, "val_accuracy": 13, "rows_per_second": 10, "seconds": 9}
+_WIDTHS, _LEAST_WIDTH = {"epoch": 6, "rows_per_second": 10}, 9
 _TITLES = {"rows_per_second": "rows/s"}
 
 
@@ -66,8 +66,7 @@ class Terminal(Quiet):
             print_warning(warning)
         val = f"{len(job.val):,}" if job.val is not None else "no"
         console.print(
-            f"{job.described}, {counted(len(job.train), 'row')} to train on, {val} to validate on, "
-            f"{counted(len(job.classes), 'class', 'classes')}\n",
+            f"{job.described}, {counted(len(job.train), 'row')} to train on, {val} to validate on, {job.task.described}\n",
             highlight=False,
         )
         if job.resuming:
@@ -103,14 +102,14 @@ class Terminal(Quiet):
 
     def epoch(self, line: dict[str, Any]) -> None:
         """Print a table line."""
-        names = [name for name in _WIDTHS if name in line]
+        names = _in_order(line)
         if not self.epochs:
-            console.print("".join(f"{_TITLES.get(name, name):>{_WIDTHS[name]}}" for name in names), style="bold")
+            console.print("".join(f"{_TITLES.get(name, name):>{_width(name)}}" for name in names), style="bold")
         cells = []
         for name in names:
             value = line[name]
-            text = str(value) if name == "epoch" else f"{value:,.0f}" if name == "rows_per_second" else f"{value:.3f}"
-            cells.append(f"{text:>{_WIDTHS[name]}}")
+            text = str(value) if name == "epoch" else f"{value:,.0f}" if name == "rows_per_second" else _figure(value)
+            cells.append(f"{text:>{_width(name)}}")
         console.print("".join(cells), highlight=False)
         if not math.isfinite(line.get("loss", 0.0)) and not self._diverged:
             self._diverged = True
@@ -121,3 +120,19 @@ class Terminal(Quiet):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._moving.__exit__(kind, error, trace)
+
+
+def _in_order(line: dict[str, Any]) -> list[str]:
+    """Return the columns of the table: figures of training, then of validation, each with the loss first."""
+    figures = [name for name in line if name not in ("epoch", "rows_per_second", "seconds")]
+    figures.sort(key=lambda name: (name.startswith("val_"), name.removeprefix("val_") != "loss"))
+    return [name for name in ("epoch", *figures, "rows_per_second", "seconds") if name in line]
+
+
+def _width(name: str) -> int:
+    return _WIDTHS.get(name, max(_LEAST_WIDTH, len(name) + 1))
+
+
+def _figure(value: float) -> str:
+    """Return a figure with three decimals, or four digits if it is large: errors may be in any unit."""
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.4g}"

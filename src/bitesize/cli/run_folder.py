@@ -225,7 +225,10 @@ def _figures(summary: Mapping[str, Any]) -> str:
     epochs = summary["epochs"]
     best = summary.get("best_epoch") or len(epochs)
     line = epochs[best - 1] if epochs else {}
-    names = [name for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in line]
+    others = ("epoch", "seconds", "rows_per_second")
+    names = sorted(
+        (name for name in line if name not in others), key=lambda name: (name.startswith("val_"), "loss" not in name)
+    )
     figures = ", ".join(f"{name} {line[name]:.4g}" for name in names)
     which = f"{len(epochs)} epochs" if len(epochs) != 1 else "1 epoch"
     return f"{which}{f', the best is epoch {best}' if best != len(epochs) else ''}: {figures}" if figures else which

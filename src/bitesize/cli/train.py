@@ -31,7 +31,7 @@ def train(
     ram: Annotated[str | None, typer.Option(hidden=True)] = None,
     json: Json = False,
 ) -> None:
-    """Train a classifier. Print the plan first; save the model after each epoch."""
+    """Train a model on classes, tags or numbers. Print the plan first; save the model after each epoch."""
     from bitesize.cli.train_ranks import choose_together, join, refuse_folds
     from bitesize.cli.train_run import train_run
     from bitesize.cli.train_workers import train_on_workers

@@ -32,10 +32,9 @@ def describe_not_learned(result: dict[str, Any], settings: TrainSettings, model:
     """Return a warning if the saved model is no better than a constant answer, else None."""
     from bitesize.training.image_shape import LEAST_PRETRAINED_SIDE, LEAST_SIDE
 
-    largest = result["largest_class"]
     line = result["epochs"][(result["best_epoch"] or len(result["epochs"])) - 1] if result["epochs"] else {}
-    accuracy = line.get("val_accuracy")
-    if largest is None or accuracy is None or accuracy > largest["share"]:
+    answer = _no_better_than(result, line)
+    if answer is None:
         return None
     assert settings.epochs != "auto"
     ways = ["a larger --early-stopping" if len(result["epochs"]) < settings.epochs else "more --epochs"]
@@ -46,8 +45,23 @@ def describe_not_learned(result: dict[str, Any], settings: TrainSettings, model:
     if side >= LEAST_PRETRAINED_SIDE and settings.model == "cnn":
         ways.append("--model MobileNetV2 --weights imagenet")
     ways.append(_last_way(settings, model))
-    answer = f"no better than always answering {largest['class']!r} ({largest['share']:.3f})"
-    return f"{answer}: try {', '.join(ways[:-1])} or {ways[-1]}"
+    return f"no better than {answer}: try {', '.join(ways[:-1])} or {ways[-1]}"
+
+
+def _no_better_than(result: dict[str, Any], line: dict[str, Any]) -> str | None:
+    """Return the constant answer that an epoch is not better than, with its figure, or None."""
+    if "largest_class" in result:
+        largest = result["largest_class"]
+        found = largest and ("accuracy", largest["share"], f"always answering {largest['class']!r}", True)
+    else:
+        found = result["baseline"] and tuple(result["baseline"].values())
+    if not found:
+        return None
+    metric, value, answer, higher = found
+    reached = line.get(f"val_{metric}")
+    if reached is None or (reached > value if higher else reached < value):
+        return None
+    return f"{answer} ({'' if metric == 'accuracy' else f'{metric} '}{value:.{'3f' if higher else '4g'}})"
 
 
 def _last_way(settings: TrainSettings, model: Any) -> str:

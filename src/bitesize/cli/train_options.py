@@ -19,6 +19,7 @@ from bitesize.cli.options import (
     Memory,
     Model,
     OnError,
+    TaskName,
     parse_count,
     parse_on_error,
 )
@@ -50,6 +51,21 @@ class TrainOptions:
             help="Cross-validate: K trainings, each validated on another part, in OUT/fold-1 and so on. 0: off.",
         ),
     ] = 0
+    task: TaskName = "auto"
+    loss: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|mse|huber",
+            help="The loss of numbers: mse, or huber if some targets are outliers. auto: mse; other tasks have one loss.",
+        ),
+    ] = "auto"
+    ignore_class: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|N",
+            help="The number in masks whose pixels count in neither loss nor metrics. auto: 255, if there are a few other numbers.",
+        ),
+    ] = "auto"
     model: Model = "auto"
     weights: Annotated[
         str | None,
@@ -74,7 +90,12 @@ class TrainOptions:
     ] = 1e-3
     seed: Annotated[int, typer.Option(help="Seed of the split, the order, augmentation and initial weights.")] = 0
     class_weights: Annotated[
-        bool, typer.Option("--class-weights", help="Weight rows so that all classes count equally.")
+        bool,
+        typer.Option(
+            "--class-weights",
+            help="Weight rows so that all classes count equally. Of tags: weight those that rows have as much as those they lack. "
+            "Of masks: weight pixels.",
+        ),
     ] = False
     early_stopping: Annotated[
         str,

@@ -16,13 +16,14 @@ from bitesize.training.adapting import adapt
 from bitesize.training.given import Given, OneEach, Rows
 from bitesize.training.predicting import Block, OnError, Piece, Predictor, pieces_of, units_warnings
 from bitesize.training.run import RunFolder
-from bitesize.training.score import BatchScore, Scorer
-from bitesize.training.score import evaluate as joined
+from bitesize.training.score import Scorer
+from bitesize.training.tasks.base import Task
+from bitesize.training.tasks.choose import saved_task
 from bitesize.training.trained import open_run
 
-# Most bytes of the probabilities of a piece, and of each of its rows beside them: paths and reasons.
+# Most bytes of the predictions of a piece, and of each of its rows beside them: paths and reasons.
 _MOST_NBYTES, _ROW_NBYTES = 1 << 20, 64
-# Bytes of the score of a row: its true class and the predicted one.
+# Bytes of the score of a row for each output: those of a tag, or of a class and the predicted one.
 _SCORE_NBYTES = 16
 
 
@@ -30,7 +31,7 @@ class _Scored(NamedTuple):
     """A span of rows that was scored: scores of batches, and of rows without a prediction their errors or what is not finite."""
 
     rows: int
-    batches: list[BatchScore]
+    batches: list[Any]
     bad: dict[int, Exception]
     not_finite: dict[int, str]
 
@@ -44,6 +45,7 @@ def evaluate(
     on_error: OnError = "raise",
     max_bad: float = 0.01,
     budget: Budget | None = None,
+    task: Task | None = None,
     progress: Callable[[int], None] = lambda rows: None,
     planned: Callable[[list[str]], None] = lambda said: None,
 ) -> dict[str, Any]:
@@ -63,6 +65,8 @@ def evaluate(
         As for `evaluate_source`.
     budget
         Memory budget of this process. Default: as for each worker.
+    task
+        Task that joins the scores, with another threshold than that of the run. Default: the run's.
     """
     config = run.config()
     policy = BadRowPolicy(on_error, max_bad, len(source))
@@ -71,7 +75,7 @@ def evaluate(
     pieces = team.spans(source, config["settings"]["batch_size"])
     not_finite: dict[int, str] = {}
 
-    def batches(results: Iterator[_Scored]) -> Iterator[BatchScore]:
+    def batches(results: Iterator[_Scored]) -> Iterator[Any]:
         """Yield the scores of all batches, in order, and record bad rows."""
         for scored in results:
             for row, error in scored.bad.items():
@@ -80,10 +84,11 @@ def evaluate(
             yield from scored.batches
             progress(scored.rows)
 
-    nbytes = max(map(len, pieces)) * _SCORE_NBYTES
+    task = task or saved_task(config, run.classes())
+    nbytes = max(map(len, pieces)) * _SCORE_NBYTES * task.score_width
     job = Job(_Evaluator, (run.shown, source, memory, on_error), [source], _paths_of(run), nbytes)
     with closing(team.share(job, pieces, budget)) as results:
-        figures = joined(run.classes(), batches(results))
+        figures = task.joined(batches(results))
     bad = [policy.bad[row]._asdict() for row in sorted(policy.bad)]
     bad += [{"row": row, "path": source.describe(row), "reason": why} for row, why in not_finite.items()]
     return {**figures, "bad": bad, "left_out": dict(source.left_out)}
@@ -108,7 +113,7 @@ class _Evaluator:
             for row in rows[~mask].tolist():
                 if row not in self._scorer.not_finite:
                     bad[row] = bad_rows.kinds[row](bad_rows.bad[row].reason)
-            batches.append(BatchScore.of(scored))
+            batches.append(self._scorer.score(scored))
         self._loader.source.check_unchanged()
         return _Scored(len(span), batches, portable(bad), dict(self._scorer.not_finite))
 
@@ -152,13 +157,14 @@ def predict(
     said
         List to which adaptations of the data are added.
     """
-    config, classes = run.config(), len(run.classes())
-    most = max(1, _MOST_NBYTES // (4 * classes + _ROW_NBYTES))
-    pieces = list(pieces_of(given, classes, lambda source: team.spans(source, config["settings"]["batch_size"], most)))
+    config = run.config()
+    width = saved_task(config, run.classes()).width
+    most = max(1, _MOST_NBYTES // (4 * width + _ROW_NBYTES))
+    pieces = list(pieces_of(given, width, lambda source: team.spans(source, config["settings"]["batch_size"], most)))
     sources = [part.source for part in given.parts if isinstance(part, Rows)]
     odd: dict[int, set[int]] = {}
     lines: list[str] = [] if said is None else said
-    nbytes = max(len(piece.span) for piece in pieces) * (4 * classes + _ROW_NBYTES)
+    nbytes = max(len(piece.span) for piece in pieces) * (4 * width + _ROW_NBYTES)
     folders = [os.fsdecode(part.names.root) for part in given.parts if isinstance(part, OneEach) and part.names.root]
     job = Job(_PieceScorer, (run.shown, given, memory, on_error), sources, [*_paths_of(run), *folders], nbytes)
     with closing(team.share(job, pieces, budget or as_budget(memory))) as results:

@@ -114,10 +114,12 @@ def _rendered_image(
         if sides is None:
             return Field(stored.shape, final), ()
         if not axes_of_rows(stored).endswith("C"):
-            return Field(sides, final), sides
+            return Field(sides, final, axes=stored.axes), sides
         channels = stored.shape[-1]
     assert sides is not None
-    return Field((*sides, channels) if layout == "HWC" else (channels, *sides), final), sides
+    if layout != "HWC":
+        return Field((channels, *sides), final), sides
+    return Field((*sides, channels), final, axes=stored.axes if isinstance(stored, Field) else ""), sides
 
 
 def _rendered_sides(source: Source, stages: TransformStages, channels: int) -> tuple[int, ...] | None:

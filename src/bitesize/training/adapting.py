@@ -11,7 +11,7 @@ from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.pipeline.inference import looks_like_series
 from bitesize.sources.base import Source
-from bitesize.spec import PIXELS, Encoded, Field, Mode, Pixels, image_channels
+from bitesize.spec import PIXELS, Encoded, Field, Mode, Pixels, image_channels, is_volume
 from bitesize.training.values import Values, adapt_scaling, measure_values, saved_scaling
 from bitesize.transforms.base import Step, from_dict
 from bitesize.transforms.color import ColorMatrix
@@ -169,6 +169,8 @@ def _refuse_other_shape(field: Field | Encoded, expected: Shape) -> None:
     channels = image_channels(expected)
     trained = f"the run was trained on rows of shape {expected}"
     if isinstance(field, Field):
+        if is_volume(field) and field.shape[3:] == expected[3:] and len(field.shape) == len(expected):
+            return  # of another size: resized as the run's own rows, or refused by the loader
         if not fits(field.shape, expected) and (channels is None or image_channels(field.shape) != channels):
             raise BadSetting(f"{trained}, but the data has {field.shape}{channels_first(field.shape, expected)}")
         return

@@ -41,9 +41,7 @@ def with_classes(source: Source, labels: str | None, where: str) -> Source:
         raise BadSetting(_no_classes(source, where))
     shown = f"the labels of {where}" if labels is None else f"labels={labels} of {where}"
     if isinstance(field, Encoded) or (field is not None and (field.mask or field.shape not in ((), (1,)))):
-        raise BadSetting(
-            f"bitesize train learns one class per row, but the labels of {where} are {field}: use Python to train other tasks"
-        )
+        raise BadSetting(f"--task classify needs one class per row, but the labels of {where} are {field}")
     if source.labels is None:
         assert isinstance(field, Field)
         source = _numbered(source, field, shown)
@@ -57,7 +55,7 @@ def _numbered(source: Source, field: Field, shown: str) -> Source:
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
         odd = values[~np.isfinite(values) | (values != np.floor(values))][0]
         if np.isfinite(odd):
-            raise BadSetting(f"{shown} are numbers such as {odd:g}, but the command line learns classes, not quantities")
+            raise BadSetting(f"{shown} are numbers such as {odd:g}, but --task classify learns classes: use --task regress")
         raise BadSetting(f"{shown} have values that are {odd:g}: replace them, or remove those rows")
     numbers, places = np.unique(values.astype(np.int64), return_inverse=True)
     names = tuple(map(str, numbers.tolist()))
@@ -84,14 +82,24 @@ def _refuse_quantity(source: Source, shown: str) -> None:
     assert labels is not None
     if classes is None:
         raise BadSetting(f"{shown} have too many distinct numbers to be classes")
-    if not any(_WHOLE in choice.chosen and "classes" in choice.chosen for choice in source.choices):
-        return
-    distinct = len(np.unique(labels))
-    if distinct > _MOST_CLASSES and distinct > len(labels) / 2:
+    if is_quantity(source):
         raise BadSetting(
-            f"{shown} have {distinct:,} distinct whole numbers in {len(labels):,} rows: that is a quantity to predict, not a "
-            "class; the command line learns classes"
+            f"{shown} have {len(np.unique(labels)):,} distinct whole numbers in {len(labels):,} rows: that is a quantity to predict, not a "
+            "class: use --task regress"
         )
+
+
+def is_quantity(source: Source) -> bool:
+    """Return whether classes are whole numbers, and nearly every row has a different one."""
+    labels = source.labels
+    if labels is None or not any(_WHOLE in choice.chosen and "classes" in choice.chosen for choice in source.choices):
+        return False
+    return are_quantity(len(np.unique(labels)), len(labels))
+
+
+def are_quantity(distinct: int, rows: int) -> bool:
+    """Return whether numbers are a quantity, because nearly every row has a different one."""
+    return distinct > _MOST_CLASSES and distinct > rows / 2
 
 
 def _no_classes(source: Source, where: str) -> str:

@@ -11,7 +11,7 @@ from bitesize.training.image_shape import Shape, as_image
 _LARGE = 96
 
 
-def build_cnn(keras: Any, shape: Shape, classes: int) -> Any:
+def build_cnn(keras: Any, shape: Shape, head: Any) -> Any:
     """Build the model for rows of a shape.
 
     Group normalization, because batch normalization's running averages (momentum 0.99) are still near their start after the few
@@ -23,8 +23,8 @@ def build_cnn(keras: Any, shape: Shape, classes: int) -> Any:
         The module.
     shape
         Shape of one row: (height, width, channels), or (height, width) for gray images.
-    classes
-        Number of classes.
+    head
+        Last layer, which takes features of shape (rows, features).
     """
     image = as_image("cnn", shape)
     layers = keras.layers
@@ -34,7 +34,7 @@ def build_cnn(keras: Any, shape: Shape, classes: int) -> Any:
     x = (_averaged if min(image[:2]) >= _LARGE else _strided)(layers, x)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(0.2)(x)
-    return keras.Model(inputs, layers.Dense(classes)(x), name="cnn")
+    return keras.Model(inputs, head(x), name="cnn")
 
 
 def _averaged(layers: Any, x: Any) -> Any:

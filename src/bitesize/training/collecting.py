@@ -85,6 +85,7 @@ class _Collector:
         self._shape = tuple(config["input_shape"])
         self._mode = opening.get("mode") or image_mode(config)
         self._orient = opening.get("orient", config["settings"].get("orient", True))
+        self._axes = opening.get("axes") or config["settings"].get("axes")
         # Whether the user has defined the layout of the data: then it is not inspected file by file.
         self._said = labels is not None or split is not None or any(name in opening for name in _LAYOUT)
         self._files: list[Any] = []  # files of one row each, to be added next
@@ -254,9 +255,8 @@ class _Collector:
             self._files = []
 
     def _add_names(self, names: Names) -> None:
-        self.given.parts.append(
-            OneEach(names, self._mode, self._orient, None if "mode" in self._opening else image_pixels(self._config))
-        )
+        pixels = None if "mode" in self._opening else image_pixels(self._config)
+        self.given.parts.append(OneEach(names, self._mode, self._orient, pixels, self._axes))
 
 
 def _is_of_files(source: Source) -> bool:

@@ -19,9 +19,10 @@ from bitesize.sources.open import open_to_train
 from bitesize.sources.splits import SplitRequired, usual_split
 from bitesize.spec import Field
 from bitesize.training.adapting import fits, image_mode, is_row
-from bitesize.training.classes import match_classes, with_classes
 from bitesize.training.copies import copied_rows
 from bitesize.training.settings import TrainSettings, parse_labels
+from bitesize.training.tasks.base import Task
+from bitesize.training.tasks.choose import choose_task, saved_task
 
 # Number of validation rows whose contents are compared with training data, if rows have no paths.
 _COMPARED = 256
@@ -40,24 +41,33 @@ class RunData:
     ----------
     train, val : Source
         Training and validation data; ``val`` is None without validation.
-    classes : tuple of str
+    task : Task
+        What is learned, from the labels; `Task.fitted` completes it.
     warnings : list of str
         Probable mistakes, such as rows that are in both sources.
+    said : list of str
+        A line about the task, if it was found from the data.
     """
 
     train: Source
     val: Source | None
-    classes: tuple[str, ...]
+    task: Task
     warnings: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the rows; empty if they have none."""
+        return self.train.classes or ()
 
 
 def open_data(settings: TrainSettings) -> RunData:
-    """Open training and validation data and match their classes.
+    """Open training and validation data, find the task, and match their classes.
 
     Raises
     ------
     BadSetting
-        If there are fewer than two classes, or validation data has other classes.
+        If the labels do not fit the task, there are fewer than two classes, or validation data has other classes.
     """
     labels = parse_labels(settings.labels)
     if labels is False:
@@ -71,21 +81,20 @@ def open_data(settings: TrainSettings) -> RunData:
         validated = parts.get("val") if settings.val is None and not settings.folds else None
         unused = [name for name in error.splits if name not in (parts.get("train"), validated)]
         if unused:
-            said = f"split: {parts.get('train', 'train')} is trained on; not used: {', '.join(unused)}"
-            source.choices = (*source.choices, Choice(said, "split="))
-    source = with_classes(source, settings.labels, settings.data)
-    classes = source.classes
-    assert classes is not None
-    if len(classes) < 2:
-        raise BadSetting(f"{settings.data} has only one class ({classes[0]}): a classifier needs at least two")
+            unused_said = f"split: {parts.get('train', 'train')} is trained on; not used: {', '.join(unused)}"
+            source.choices = (*source.choices, Choice(unused_said, "split="))
+    task, source, said = choose_task(
+        source, settings.task, settings.labels, settings.data, settings.loss, settings.model, settings.ignore_class
+    )
     source = _checked_weights(source)
     if settings.val is not None:
-        return _with_own_validation(settings, source, classes)
+        return replace(_with_own_validation(settings, source, task), said=said)
     if "val" in parts and not settings.folds:
         held = open_like(settings, settings.data, settings.labels, parts["val"], source.feature_names)
-        val = match_classes(held, classes, f"the split {parts['val']!r} of {settings.data}")
-        return RunData(source, val, classes, _overlap(source, val))
-    return _split(settings, source, classes)
+        val = task.matched(held, settings.labels, f"the split {parts['val']!r} of {settings.data}")
+        task.check_labels(val)
+        return RunData(source, val, task, _overlap(source, val), said)
+    return replace(_split(settings, source, task), said=said)
 
 
 def open_like(
@@ -173,7 +182,8 @@ def open_for_run(
     features = tuple(config["features"]) if config.get("features") else None
     column = labels if labels is not None else _column_of_labels(settings)
     if not labeled:
-        settings = replace(settings, fields=_without_labels(settings.fields, column))
+        delimiter = None if settings.tag_delimiter is None else ""  # text with tags is left as it is
+        settings = replace(settings, fields=_without_labels(settings.fields, column), tag_delimiter=delimiter)
     if isinstance(data, Source):
         source = with_features(open_to_train(data), features, named(data))
     elif labels is not None or column is None:
@@ -187,7 +197,7 @@ def open_for_run(
             source = open_like(settings, data, None, split, features)
     if not labeled:
         return _as_one_row(settings, source, data, tuple(config["input_shape"]))
-    return match_classes(with_classes(source, labels, named(data)), tuple(config["classes"]), named(data))
+    return saved_task(config, tuple(config["classes"])).matched(source, labels, named(data))
 
 
 def _as_one_row(settings: TrainSettings, source: Source, data: Any, expected: tuple[int, ...]) -> Source:
@@ -230,7 +240,7 @@ def check_alike(train: Source, val: Source) -> None:
         raise BadSetting(f"validation data has {other}, but training data has {mine}")
 
 
-def _with_own_validation(settings: TrainSettings, source: Source, classes: tuple[str, ...]) -> RunData:
+def _with_own_validation(settings: TrainSettings, source: Source, task: Task) -> RunData:
     """Open the data of --val: a table or folder like the training data."""
     assert settings.val is not None
     column = _column_of_labels(settings)
@@ -241,20 +251,21 @@ def _with_own_validation(settings: TrainSettings, source: Source, classes: tuple
         if name is None:
             raise
         held = open_like(settings, settings.val, column, name, source.feature_names)
-    val = match_classes(with_classes(held, column, settings.val), classes, settings.val)
-    return RunData(source, val, classes, _overlap(source, val))
+    val = task.matched(held, column, settings.val)
+    task.check_labels(val)
+    return RunData(source, val, task, _overlap(source, val))
 
 
-def _split(settings: TrainSettings, source: Source, classes: tuple[str, ...]) -> RunData:
+def _split(settings: TrainSettings, source: Source, task: Task) -> RunData:
     by: dict[str, Any] = {"by": settings.split_by} if settings.split_by else {}
     if settings.folds:
         pairs = source.folds(settings.folds, seed=settings.seed, **by)
         train, val = pairs[max(settings.fold, 1) - 1]
-        return RunData(train, val, classes)
+        return RunData(train, val, task)
     if settings.val_split:
         train, val = source.split(1 - settings.val_split, seed=settings.seed, **by)
-        return RunData(train, val, classes)
-    return RunData(source, None, classes)
+        return RunData(train, val, task)
+    return RunData(source, None, task)
 
 
 def _overlap(train: Source, val: Source) -> list[str]:

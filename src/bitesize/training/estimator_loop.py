@@ -10,12 +10,10 @@ import numpy as np
 from bitesize.errors import NotFinite
 from bitesize.outputs.finite import refusal
 from bitesize.outputs.sklearn import Progress, partial_fit
-from bitesize.training.classes import largest_class
 from bitesize.training.estimator_model import EstimatorModel
 from bitesize.training.estimator_prepare import EstimatorJob
 from bitesize.training.loop import ProgressListener
 from bitesize.training.record import now
-from bitesize.training.score import BatchScore, evaluate, log_probabilities
 
 
 def train_estimator(job: EstimatorJob, listener: ProgressListener) -> dict[str, Any]:
@@ -60,7 +58,7 @@ def train_estimator(job: EstimatorJob, listener: ProgressListener) -> dict[str, 
         "seconds": round(time.perf_counter() - began, 3),
         "bad_rows": len(_bad_rows(job)),
         "best_epoch": None,
-        "largest_class": largest_class(job.val, job.classes),
+        **job.task.summary(job.split.val),
     }
     job.run.write_config(job.config | {"ended": now()}, job.classes)
     job.run.write_summary(result)
@@ -96,15 +94,16 @@ def _validated(job: EstimatorJob) -> dict[str, float]:
     model = EstimatorModel(job.model)
 
     def batches() -> Any:
-        """Yield the rows of each batch without padding, with their labels and probabilities."""
+        """Yield the score of each batch."""
         assert job.val_loader is not None
         for batch in job.val_loader:
             real = int((batch.rows >= 0).sum())
-            log_p = log_probabilities(model.predict_on_batch(batch["x"])[:real], "probabilities")
-            yield batch.rows[:real], batch.mask[:real], batch["y"][:real].copy(), log_p
+            mask = batch.mask[:real]
+            scores = job.task.decode(model.predict_on_batch(batch["x"])[:real], "probabilities")
+            yield job.task.score(batch["y"][:real][mask], scores[mask], int((~mask).sum()))
 
     try:
-        figures = evaluate(job.classes, map(BatchScore.of, batches()))
+        figures = job.task.joined(batches())
     except ValueError as error:
         if (odd := refusal(job.val_loader, (0, 0), len(job.val_loader), error)) is not None:
             raise odd from error

@@ -54,7 +54,8 @@ def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
     _refuse_options_of_keras(settings)
     model = build_estimator(settings.model, settings.seed)
     data = open_data(settings)
-    train, val, classes = data.train, data.val, data.classes
+    data.task.check_model(settings.model)
+    train, val = data.train, data.val
     if val is not None:
         check_alike(train, val)
     if settings.image_size is None and isinstance(train.spec["x"], Encoded):
@@ -83,9 +84,9 @@ def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
     config |= {**start.record(settings, split), "split": split.as_dict()}
     return EstimatorJob(
         settings=settings,
+        task=data.task,
         train=train,
         val=val,
-        classes=classes,
         budget=budget,
         loader=train_loader,
         val_loader=val_loader,
@@ -154,6 +155,7 @@ def _config(settings: TrainSettings, loader: Loader, evaluated: list[Any], scali
         "bitesize": __version__,
         "sklearn": sklearn.__version__,
         "settings": settings.as_dict(),
+        "task": {"name": "classify"},
         "input_shape": list(loader.spec["x"].shape),
         "image_mode": mode_of(loader.source),
         "output": "probabilities",

@@ -18,12 +18,14 @@ from bitesize.files.held import held_starts
 from bitesize.files.names import Names, show
 from bitesize.files.npy import Header, read_header
 from bitesize.files.pread import Handle, read_into, size_of, with_file
+from bitesize.pipeline.probe import info_of_row
+from bitesize.sources.axes import set_axes
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.image_modes import with_modes
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS
 from bitesize.sources.npy import NpyFiles
-from bitesize.spec import Mode, Pixels
+from bitesize.spec import Field, Mode, Pixels
 from bitesize.storage.url import is_url
 from bitesize.training.pictures import Pictures, described
 
@@ -66,12 +68,15 @@ class OneEach:
         Whether images are rotated upright.
     pixels
         Channels and dtype of images that are decoded unchanged; None for those of the first file.
+    axes
+        Axes of rows that are arrays, as in `bitesize.open`.
     """
 
     names: Names
     mode: Mode | None
     orient: bool = True
     pixels: Pixels | None = None
+    axes: str | None = None
     said: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -137,7 +142,8 @@ class OneEach:
         try:
             source = kind.of_files(files, OpenOptions(mode=self.mode or "RGB", orient=self.orient, file_is_row=True))
             source = with_modes(source, self.pixels)
-        except BadFile as error:
+            set_axes(source, self.axes if kind is NpyFiles else None)
+        except (BadFile, BadSetting) as error:
             return error
         self.said += [str(choice) for choice in source.choices if str(choice) not in self.said]
         return source
@@ -207,9 +213,59 @@ class Given:
             row -= len(part)
         raise IndexError(row)
 
+    def image_size(self, row: int) -> tuple[int, int] | None:
+        """Return height and width of the image of a row, upright; None if it cannot be read."""
+        for part in self.parts:
+            if row < len(part):
+                return _size_in(part, row)
+            row -= len(part)
+        raise IndexError(row)
+
+    def relative(self, row: int) -> str:
+        """Return the path of a row's file below the folder that was given, with ``/``; its name if a file was given; else ``row-N``."""
+        number = row
+        for part in self.parts:
+            if row < len(part):
+                return _relative_in(part, row) or f"row-{number}"
+            row -= len(part)
+        raise IndexError(number)
+
     def count(self, left_out: Mapping[str, int]) -> None:
         """Count a file that is left out."""
         self.left_out.update(left_out)
+
+
+def _size_in(part: Part, row: int) -> tuple[int, int] | None:
+    """Return height and width of the image of a row of a part."""
+    if isinstance(part, Rows):
+        source: Source | BitesizeError = part.source
+    else:
+        (_, source), row = next(part.groups(row, row + 1)), 0
+    if not isinstance(source, Source):
+        return None
+    field = source.spec[source.primary]
+    if isinstance(field, Field):
+        return (field.shape[0], field.shape[1]) if len(field.shape) > 1 else None
+    info = info_of_row(source, source.primary, row)
+    if info is None:
+        return None
+    return (info.width, info.height) if field.orient and info.orientation >= 5 else (info.height, info.width)
+
+
+def _relative_in(part: Part, row: int) -> str:
+    """Return the relative path of a row of a part; empty if it has no file of its own."""
+    if isinstance(part, OneEach):
+        return show(part.names.relative(row) if part.names.root else os.path.basename(part.names.path(row))).replace(
+            os.sep, "/"
+        )
+    if isinstance(part, Objects):
+        return os.path.basename(getattr(part.images[row], "filename", "") or "")
+    path, root = part.source.path(row), part.source.paths_root
+    if path is None:
+        return ""
+    text, folder = show(path), "" if root is None else os.path.join(show(os.fsencode(root)), "")
+    below = text[len(folder) :] if folder and text.startswith(folder) else os.path.basename(text)
+    return below.replace(os.sep, "/")
 
 
 def _kind_of(fd: Handle, path: bytes) -> Header | None:

@@ -22,7 +22,7 @@ def as_image(name: str, shape: Shape) -> Shape:
     BadSetting
         If rows are not images: features, a volume, or images with channels first.
     """
-    ways = "--model mlp takes any shape"
+    ways = "your own model, file.py:function, takes any shape" if name == "unet" else "--model mlp takes any shape"
     if len(shape) == 2 and min(shape) >= LEAST_SIDE:
         return (*shape, 1)
     if len(shape) != 3:
@@ -38,7 +38,7 @@ def as_image(name: str, shape: Shape) -> Shape:
     if channels > _MOST_CHANNELS or (channels > _FEW_CHANNELS and 2 * channels > min(height, width)):
         raise BadSetting(
             f"rows of shape {shape} look like volumes, or have channels first, but the model {name} takes images, (height, width, "
-            f"channels) with at most {_MOST_CHANNELS} channels: {ways}"
+            f"channels) with at most {_MOST_CHANNELS} channels: {'--axes DHW makes them volumes, for --model cnn; ' if name != 'unet' else ''}{ways}"
         )
     if name == "cnn" and min(height, width) < LEAST_SIDE:
         raise BadSetting(

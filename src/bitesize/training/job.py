@@ -8,19 +8,25 @@ from bitesize.engine.loader import Loader
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
 from bitesize.training.settings import TrainSettings
+from bitesize.training.tasks.base import Task
 
 
 @dataclass
 class PreparedData:
-    """Settings of a training, its data, and the loaders of both splits."""
+    """Settings of a training, its task, its data, and the loaders of both splits."""
 
     settings: TrainSettings
+    task: Task
     train: Source
     val: Source | None
-    classes: tuple[str, ...]
     budget: Budget
     loader: Loader
     val_loader: Loader | None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the model's outputs."""
+        return self.task.names
 
     def close(self) -> None:
         """Close the loaders."""

@@ -6,21 +6,23 @@ from typing import Any
 
 from bitesize.training.backend import load_keras
 from bitesize.training.interrupted import InterruptedRun
-from bitesize.training.model_output import Output
 from bitesize.training.settings import TrainSettings
+from bitesize.training.tasks.base import Output, Task
 
 # Share of a cycle's steps in which the learning rate rises from 0; then it falls along a cosine to 0.
 _WARM_UP = 0.1
 _WEIGHT_DECAY = 0.05
 
 
-def compile_model(model: Any, output: Output, peak: float, total: int, start: int = 0) -> None:
+def compile_model(model: Any, task: Task, output: Output, peak: float, total: int, start: int = 0) -> None:
     """Compile a model with an optimizer, a loss and metrics.
 
     Parameters
     ----------
     model
         Keras model.
+    task
+        What the model learns: it chooses loss and metrics.
     output
         Type of its output, from `choose_output`.
     peak
@@ -33,8 +35,8 @@ def compile_model(model: Any, output: Output, peak: float, total: int, start: in
     keras = load_keras()
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule(peak, total, start), weight_decay=_WEIGHT_DECAY, clipnorm=1.0),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=output == "logits"),
-        metrics=["accuracy"],
+        loss=task.keras_loss_of(output),
+        metrics=task.metrics(output),
     )
 
 

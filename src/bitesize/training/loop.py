@@ -8,8 +8,6 @@ from typing import Any, Protocol
 
 from bitesize.errors import NotFinite
 from bitesize.training.backend import load_keras
-from bitesize.training.class_weights import class_weights
-from bitesize.training.classes import largest_class
 from bitesize.training.early_stopping import early_stopping
 from bitesize.training.fit import fit_phases
 from bitesize.training.prepare import Job
@@ -60,7 +58,7 @@ def train(job: Job, listener: ProgressListener) -> dict[str, Any]:
             checkpoint=job.checkpoint,
             resume=job.resuming,
             callbacks=callbacks,
-            class_weight=_class_weights(job),
+            class_weight=job.class_weight,
         )
     except NotFinite as error:
         if error.rows and job.checkpoint is None:
@@ -80,7 +78,7 @@ def train(job: Job, listener: ProgressListener) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - began + records.earlier, 3),
         "bad_rows": len(bad),
         "best_epoch": None if stopping is None else int(stopping.best_epoch) + 1,
-        "largest_class": largest_class(job.val, job.classes),
+        **job.task.summary(job.split.val),
     }
     job.run.write_config(job.config | {"ended": now()}, job.classes)
     job.run.write_summary(result)
@@ -139,12 +137,12 @@ class Records:
         """Record a batch (from 0)."""
         self._batches += 1
         self._last = time.perf_counter()  # validation does not count
-        self._listener.batch(epoch=epoch, batch=batch + 1, logs=logs)
+        self._listener.batch(epoch=epoch, batch=batch + 1, logs=self._job.task.in_units(logs))
 
     def end_epoch(self, model: Any, epoch: int, logs: dict[str, float]) -> None:
         """Record an epoch, and save the model."""
         job = self._job
-        figures = {name: round(float(value), 6) for name, value in logs.items()}
+        figures = {name: round(float(value), 6) for name, value in job.task.in_units(logs).items()}
         rows = min(job.loader.order.length, self._batches * job.loader.batch_size)
         seconds = self._last - self._began
         self.trained, self.seconds = self.trained + rows, self.seconds + seconds
@@ -206,11 +204,3 @@ def _callback(records: Records) -> Any:
             records.end_epoch(self.model, epoch, dict(logs or {}))
 
     return Recorder()
-
-
-def _class_weights(job: Job) -> dict[int, float] | None:
-    """Return class weights; None without class weights, or if sample weights include them."""
-    if not job.settings.class_weights or job.train.weight_name is not None:
-        return None
-    assert job.train.labels is not None
-    return class_weights(job.train.labels, job.classes)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import WrongModel, one_line
 from bitesize.training.backend import load_keras
+from bitesize.training.tasks.base import NEAR, NEAR_OF_HALVES, Output, Task
+from bitesize.training.tasks.classify import Classify
 from bitesize.training.user_model import compiled_loss
-
-Output = Literal["logits", "probabilities"]
 
 # Names of layers and operations of Keras that do not change values.
 _PASSED = frozenset((
     "ActivityRegularization", "AlphaDropout", "Cast", "Dropout", "ExpandDims", "Flatten", "GaussianDropout", "GaussianNoise", "Identity",
     "Reshape", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "Squeeze",
 ))  # fmt: skip
-# Activations at the end of a model; the softmax of log-probabilities returns the probabilities.
+# Other activations; the softmax of log-probabilities returns the probabilities.
 _OF_LOGITS = frozenset(("linear", "logsoftmax"))
 # Layers and operations that only limit values: their outputs are neither logits nor probabilities.
 _LIMITING = frozenset((
@@ -27,12 +27,11 @@ _LIMITING = frozenset((
     "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "sparseplus", "sparsesigmoid",
     "squareplus", "swish", "tanh", "tanhshrink", "threshold", "sparsemax",
 ))  # fmt: skip
-# Rows of probabilities sum to 1 within these; half precision has three digits.
-_NEAR, _NEAR_OF_HALVES = 1e-3, 2e-2
+_CLASSIFY = Classify(())
 _THROUGH = "through"
 
 
-def declared_output(model: Any, label: str) -> Output | None:
+def declared_output(model: Any, label: str, task: Task = _CLASSIFY) -> Output | None:
     """Return the type of a model's outputs by its last layers; None if they do not determine it, such as user-defined layers.
 
     Parameters
@@ -41,29 +40,32 @@ def declared_output(model: Any, label: str) -> Output | None:
         Built Keras model.
     label
         Name of the model, for messages.
+    task
+        What the model learns.
 
     Raises
     ------
     WrongModel
-        If the model ends in a sigmoid, or in another activation that returns neither logits nor probabilities.
+        If the model ends in another activation than those of the task, such as a sigmoid for classes.
     """
-    classes = model.output_shape[-1] if hasattr(model, "output_shape") else None
+    count = model.output_shape[-1] if hasattr(model, "output_shape") else None
     activation = _of_model(model)
-    if activation in (None, _THROUGH):
+    if activation is None or activation == _THROUGH:
         return None
-    if activation == "softmax":
-        return "probabilities"
-    if activation in _OF_LOGITS:
-        return "logits"
-    if classes == 1:
-        return None
+    if (output := task.ending(activation, count)) is not None:
+        return output
+    if count == 1 and task.name == "classify":
+        return None  # an error about the number of classes follows
+    others = [each for each in task.endings if each not in _OF_LOGITS]
+    ways = [f"keras.layers.Dense({count})", *(f'keras.layers.Dense({count}, activation="{each}")' for each in others)]
     raise WrongModel(
-        f"the model {label} ends in {activation}, which returns neither logits nor probabilities that sum to 1: end it in "
-        f'keras.layers.Dense({classes}), or in keras.layers.Dense({classes}, activation="softmax")'
+        f"the model {label} ends in {activation}, which returns {task.not_returned}: end it in {', or in '.join(ways)}"
     )
 
 
-def choose_output(model: Any, label: str, sample: Callable[[], NDArray[np.float32]]) -> tuple[Output, list[str]]:
+def choose_output(
+    model: Any, label: str, sample: Callable[[], NDArray[np.float32]], task: Task = _CLASSIFY
+) -> tuple[Output, list[str]]:
     """Choose the type of a model's outputs; if its layers do not determine it, from its outputs for a few rows.
 
     Parameters
@@ -72,11 +74,13 @@ def choose_output(model: Any, label: str, sample: Callable[[], NDArray[np.float3
         As in `declared_output`.
     sample
         Function that reads the rows, with the transforms of training.
+    task
+        What the model learns.
 
     Returns
     -------
     output : str
-        ``"logits"`` or ``"probabilities"``.
+        ``"logits"``, ``"probabilities"`` or ``"values"``.
     said : list of str
         A line on the choice, if outputs were inspected.
 
@@ -85,23 +89,22 @@ def choose_output(model: Any, label: str, sample: Callable[[], NDArray[np.float3
     WrongModel
         If the model is compiled with a loss for the other type, or cannot take the rows.
     """
-    output, said = declared_output(model, label), []
+    output: Output | None = declared_output(model, label, task)
+    said: list[str] = []
+    if output is None and len(set(task.endings.values())) == 1:
+        output = next(iter(task.endings.values()))
     if output is None:
         rows = sample()
-        output = "probabilities" if _are_probabilities(model, label, rows) else "logits"
+        output, why = task.output_of(*_outputs(model, label, rows))
         of = f"{len(rows)} rows" if len(rows) != 1 else "1 row"
-        why = (
-            "are between 0 and 1 and sum to 1"
-            if output == "probabilities"
-            else "do not sum to 1, or are not between 0 and 1"
-        )
-        ways = "to choose, end the model in keras.layers.Softmax() for probabilities, or in keras.layers.Dense without activation for logits"
+        layer = "Softmax()" if "softmax" in task.endings else 'Activation("sigmoid")'
+        ways = f"to choose, end the model in keras.layers.{layer} for probabilities, or in keras.layers.Dense without activation for logits"
         said = [f"output: taken as {output}, because the model's outputs for {of} of the training data {why} ({ways})"]
-    check_agreement(model, label, output)
+    check_agreement(model, label, output, task)
     return output, said
 
 
-def check_agreement(model: Any, label: str, output: Output | None) -> None:
+def check_agreement(model: Any, label: str, output: Output | None, task: Task = _CLASSIFY) -> None:
     """Raise for a model that is compiled with a loss for logits and returns probabilities, or the reverse.
 
     Raises
@@ -110,18 +113,19 @@ def check_agreement(model: Any, label: str, output: Output | None) -> None:
         If the loss does not match the outputs: Keras would silently train on wrong losses.
     """
     name, config = compiled_loss(model)
-    if output is None or name != "sparsecategoricalcrossentropy":
+    if output is None or output == "values" or not task.takes_loss(name):
         return
     of_logits = bool(config.get("from_logits", False))
     if of_logits == (output == "logits"):
         return
-    loss = "keras.losses.SparseCategoricalCrossentropy(from_logits={})"
+    loss = f"keras.losses.{task.keras_loss}(from_logits={{}})"
+    ending = next(each for each, kind in task.endings.items() if kind == "probabilities")
     classes = model.output_shape[-1] if hasattr(model, "output_shape") else "classes"
     if of_logits:
-        other = f"end it in keras.layers.Dense({classes}), without softmax"
+        other = f"end it in keras.layers.Dense({classes}), without {ending}"
         why = "its outputs are probabilities"
     else:
-        other = f'end it in keras.layers.Dense({classes}, activation="softmax")'
+        other = f'end it in keras.layers.Dense({classes}, activation="{ending}")'
         why = "its outputs are logits"
     raise WrongModel(
         f"the model {label} is compiled with a loss for {'logits' if of_logits else 'probabilities'} (from_logits={of_logits}), but {why}: "
@@ -129,7 +133,8 @@ def check_agreement(model: Any, label: str, output: Output | None) -> None:
     )
 
 
-def _are_probabilities(model: Any, label: str, rows: NDArray[np.float32]) -> bool:
+def _outputs(model: Any, label: str, rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+    """Return the finite outputs of a model for a few rows, and how far rounding may change probabilities."""
     keras = load_keras()
     try:
         given = model(keras.ops.convert_to_tensor(rows), training=False)
@@ -137,12 +142,8 @@ def _are_probabilities(model: Any, label: str, rows: NDArray[np.float32]) -> boo
         values = np.asarray(keras.ops.convert_to_numpy(given)).astype(np.float64)
     except Exception as error:  # layers raise many types of errors for rows that do not fit
         raise WrongModel(f"the model {label} cannot take rows of shape {rows.shape[1:]}: {one_line(error, 500)}") from error
-    values = values[np.isfinite(values).all(axis=1)]
-    if not len(values):
-        return False
-    near = _NEAR_OF_HALVES if halves else _NEAR
-    within = values.min() >= 0 and values.max() <= 1 + near
-    return bool(within and np.abs(values.sum(axis=1) - 1).max() <= near)
+    finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    return values[finite], NEAR_OF_HALVES if halves else NEAR
 
 
 def _of_model(model: Any) -> str | None:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from bitesize.errors import BadFile, BadSetting, NotFound, WrongModel, one_line
-from bitesize.spec import Encoded, Field
+from bitesize.memory.sizes import counted
+from bitesize.spec import Encoded, Field, is_volume
 from bitesize.training.backend import load_keras
 from bitesize.training.cnn import build_cnn
 from bitesize.training.image_shape import LEAST_SIDE, as_image
@@ -20,9 +21,14 @@ from bitesize.training.model_output import check_agreement, declared_output
 from bitesize.training.pretrained import application_function, build_application, check_weights
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import IMAGE_SIZE, TrainSettings
+from bitesize.training.tasks.base import Task
+from bitesize.training.tasks.classify import Classify
+from bitesize.training.unet import build_unet
 from bitesize.training.user_model import check_file, check_loss, is_file, model_of_file
+from bitesize.training.volume_cnn import LEAST_VOLUME_SIDE, as_volume, build_volume_cnn, takes_volumes
 
 Shape = tuple[int, ...]
+_OWN = ("auto", "mlp", "cnn", "unet")
 
 # Most models of keras.applications halve images five times: 96 pixels would become 3.
 _APPLICATION_IMAGE_SIZE = 128
@@ -30,8 +36,10 @@ _APPLICATION_IMAGE_SIZE = 128
 _RESHAPING = ("InputLayer", "Flatten", "Reshape", "Permute", "Random", "Resizing", "CenterCrop", "Cropping", "ZeroPadding")
 
 
-def default_model(shape: Shape) -> str:
-    """Return the default model: ``"cnn"`` for images, ``"mlp"`` for features and small arrays."""
+def default_model(shape: Shape, axes: str = "") -> str:
+    """Return the default model: ``"cnn"`` for images and volumes, ``"mlp"`` for features and small arrays."""
+    if takes_volumes(shape, axes):
+        return "cnn" if min(shape[:3]) >= LEAST_VOLUME_SIDE else "mlp"
     return "mlp" if len(shape) < 2 or (len(shape) == 2 and min(shape) < LEAST_SIDE) else "cnn"
 
 
@@ -50,7 +58,7 @@ def check_model(name: str, weights: str | None = None) -> None:
             raise NotFound(f"the model {name} does not exist")
     elif is_file(name):
         check_file(name)
-    elif name not in ("auto", "mlp", "cnn"):
+    elif name not in _OWN:
         application_function(name)
     if weights is not None:
         check_weights(name, weights, is_application=is_application(name))
@@ -58,26 +66,31 @@ def check_model(name: str, weights: str | None = None) -> None:
 
 def is_application(name: str) -> bool:
     """Return whether a model's name is one of `keras.applications`, and not mlp, cnn or a file."""
-    return not (name in ("auto", "mlp", "cnn") or is_file(name) or name.endswith(".keras"))
+    return not (name in _OWN or is_file(name) or name.endswith(".keras"))
 
 
-def build_model(name: str, shape: Shape, classes: int, weights: str | None = None, *, tunes: bool = False) -> Any:
-    """Build an uncompiled Keras model that maps rows to one logit (or probability) per class.
+def build_model(
+    name: str, shape: Shape, outputs: int | Task, weights: str | None = None, *, tunes: bool = False, axes: str = ""
+) -> Any:
+    """Build an uncompiled Keras model that maps rows to the outputs of a task.
 
     Parameters
     ----------
     name
         - ``"mlp"``: Flatten, Dense 128 relu, Dropout 0.2, logits;
-        - ``"cnn"``: a small residual convnet with group normalization;
+        - ``"cnn"``: a small residual convnet with group normalization, for images or volumes;
+        - ``"unet"``: a small U-Net, for masks;
         - a name in `keras.applications`, such as ``"MobileNetV2"``;
         - ``"file.py:function"`` or ``"file.py"``, see `model_of_file`;
         - a saved ``.keras`` model.
     shape
         Shape of one row: (height, width, channels) for images.
-    classes
-        Number of classes.
+    outputs
+        Task that the model learns, or a number of classes.
     weights, tunes
         For `keras.applications`, as in `build_application`.
+    axes
+        Axes of a row, if the user has said them.
 
     Raises
     ------
@@ -86,28 +99,33 @@ def build_model(name: str, shape: Shape, classes: int, weights: str | None = Non
     NotFound
         If a file does not exist.
     WrongModel
-        If its output does not match the classes, is neither logits nor probabilities, or does not match its loss.
+        If its output does not match the task, is neither logits nor probabilities, or does not match its loss.
     """
     if name.startswith("sklearn:"):
         raise BadSetting(f"{name} is an estimator of scikit-learn: its memory cannot be computed as for a network")
     keras = load_keras(f"the model {name}")
     check_model(name, weights)
+    task = Classify.numbered(outputs) if isinstance(outputs, int) else outputs
     if name == "mlp":
-        model = _mlp(keras, shape, classes)
+        model = _mlp(keras, shape, task.head(keras))
+    elif name == "cnn" and takes_volumes(shape, axes):
+        model = build_volume_cnn(keras, shape, axes, task.head(keras))
     elif name == "cnn":
-        model = build_cnn(keras, shape, classes)
+        model = build_cnn(keras, shape, task.head(keras))
+    elif name == "unet":
+        model = build_unet(keras, shape, task.head(keras))
     elif name.endswith(".keras"):
         try:
             model = keras.models.load_model(name, compile=False)
         except Exception as error:  # Keras raises many types of errors for damaged or foreign files
             raise BadFile(f"the model {name} cannot be loaded: {error}") from error
     elif is_file(name):
-        model = model_of_file(name, shape, classes)
-        check_loss(model, name)
+        model = model_of_file(name, shape, len(task.names))
+        check_loss(model, name, task)
     else:
-        model = build_application(name, shape, classes, weights, tunes)
-    _check(model, name, shape, classes)
-    check_agreement(model, name, declared_output(model, name))
+        model = build_application(name, shape, task.head(keras), weights, tunes)
+    _check(model, name, shape, task)
+    check_agreement(model, name, declared_output(model, name, task), task)
     return model
 
 
@@ -143,7 +161,8 @@ def choose_image_size(settings: TrainSettings, field: Field | Encoded) -> tuple[
         Field of the rows. Arrays keep their size.
     """
     if settings.image_size is not None:
-        return settings, []
+        cube = " x ".join([str(settings.image_size)] * 3)
+        return settings, [f"volumes are resized to {cube}, all three sides (--image-size)"] if is_volume(field) else []
     if (size := _saved_image_size(settings.model)) is not None or not isinstance(field, Encoded):
         return replace(settings, image_size=size), []
     size = _APPLICATION_IMAGE_SIZE if is_application(settings.model) else IMAGE_SIZE
@@ -163,7 +182,7 @@ def run_beside(model: str) -> dict[str, Any] | None:
     return folder.config() if (folder.path / "config.json").is_file() else None
 
 
-def _mlp(keras: Any, shape: Shape, classes: int) -> Any:
+def _mlp(keras: Any, shape: Shape, head: Any) -> Any:
     layers = keras.layers
     return keras.Sequential(
         [
@@ -171,14 +190,18 @@ def _mlp(keras: Any, shape: Shape, classes: int) -> Any:
             layers.Flatten(),
             layers.Dense(128, activation="relu"),
             layers.Dropout(0.2),
-            layers.Dense(classes),
+            head,
         ],
         name="mlp",
     )
 
 
-def understood_shape(name: str, shape: Shape) -> str | None:
-    """Return a line about rows that are used as images but could be something else, or None."""
+def understood_shape(name: str, shape: Shape, axes: str = "") -> str | None:
+    """Return a line about rows that are used as images or volumes but could be something else, or None."""
+    if name == "cnn" and takes_volumes(shape, axes):
+        depth, height, width, channels = as_volume(shape, axes)
+        many = counted(channels, "channel")
+        return f"rows of shape {shape} taken as volumes of {depth} x {height} x {width} voxels with {many}"
     if name == "mlp" or name.endswith(".keras") or is_file(name):
         return None
     height, width, channels = as_image(name, shape)
@@ -187,7 +210,7 @@ def understood_shape(name: str, shape: Shape) -> str | None:
     return f"rows of shape {shape} taken as images of {channels} channels" if channels not in (1, 3, 4) else None
 
 
-def _check(model: Any, name: str, shape: Shape, classes: int) -> None:
+def _check(model: Any, name: str, shape: Shape, task: Task) -> None:
     keras = load_keras()
     if not isinstance(model, keras.Model):
         raise WrongModel(f"{name} is {type(model).__name__}, not a Keras model")
@@ -202,10 +225,11 @@ def _check(model: Any, name: str, shape: Shape, classes: int) -> None:
         hint = f": use --image-size {side} to resize images to that shape" if side else ""
         raise WrongModel(f"the model {name} takes rows of shape {taken[1:]}, but the data has {shape}{hint}")
     given = _output_shape(model, name, shape)
-    if given != (None, classes):
-        raise WrongModel(
-            f"the model {name} returns {given}, but {classes} classes need (None, {classes}): end it in keras.layers.Dense({classes})"
-        )
+    wanted = (None, *task.output_shape(shape))
+    if not task.fits_output(given, shape):
+        need = "needs" if len(task.names) == 1 else "need"
+        end = f": end it in keras.layers.{f'Dense({wanted[1]})' if len(wanted) == 2 else f'Conv2D({wanted[-1]}, 1)'}"
+        raise WrongModel(f"the model {name} returns {given}, but {task.described} {need} {wanted}{end}")
 
 
 def _output_shape(model: Any, name: str, shape: Shape) -> Any:

@@ -9,13 +9,15 @@ from typing import Any
 from bitesize.memory.sizes import counted
 from bitesize.training.backend import load_keras
 from bitesize.training.learning_rate import compile_model
-from bitesize.training.model_output import Output
 from bitesize.training.settings import TrainSettings
+from bitesize.training.tasks.base import Output, Task
+from bitesize.training.tasks.classify import Classify
 
 # Share of epochs with frozen pretrained weights: the gradients of a new head are large and wrong at first.
 _FROZEN = 1 / 3
 # Pretrained weights are tuned at this fraction of the learning rate, to preserve their knowledge.
 _TUNING = 0.1
+_CLASSIFY = Classify(())
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Phase:
         Whether only the head is trained, and the pretrained weights are frozen.
     cycle
         Step at which the last cycle of the learning rate starts: 0, or the step at which training was extended.
+    task
+        What the model learns.
     """
 
     first: int
@@ -45,6 +49,7 @@ class Phase:
     base: Any = None
     frozen: bool = False
     cycle: int = 0
+    task: Task = _CLASSIFY
 
     def begin(self, model: Any, steps: int) -> None:
         """Freeze or unfreeze the pretrained weights, and compile the model.
@@ -65,11 +70,11 @@ class Phase:
                     )
         elif getattr(model, "compiled", False):
             return  # the user's function has chosen loss and optimizer
-        compile_model(model, self.output, self.learning_rate, (self.end - self.first) * steps, self.cycle)
+        compile_model(model, self.task, self.output, self.learning_rate, (self.end - self.first) * steps, self.cycle)
 
 
 def choose_phases(
-    settings: TrainSettings, model: Any, output: Output, cycle: int, steps: int
+    settings: TrainSettings, model: Any, output: Output, cycle: int, steps: int, task: Task = _CLASSIFY
 ) -> tuple[TrainSettings, list[Phase], list[str]]:
     """Choose the phases of a training: one, or two if pretrained weights are first frozen and then tuned.
 
@@ -85,6 +90,8 @@ def choose_phases(
         Step of the whole training at which the last cycle of the learning rate starts.
     steps
         Batches per epoch.
+    task
+        What the model learns.
 
     Returns
     -------
@@ -97,14 +104,15 @@ def choose_phases(
     epochs, rate = settings.epochs, settings.learning_rate
     assert epochs != "auto"
     if not settings.tunes:
-        return settings, [Phase(0, epochs, rate, output, cycle=cycle)], []
+        return settings, [Phase(0, epochs, rate, output, cycle=cycle, task=task)], []
     base = next(layer for layer in model.layers if isinstance(layer, load_keras().Model))
     chosen = settings.frozen_epochs
     frozen = max(1, round(_FROZEN * epochs)) if chosen == "auto" else min(chosen, epochs)
-    phases = [Phase(0, frozen, rate, output, base, frozen=True)]
+    phases = [Phase(0, frozen, rate, output, base, frozen=True, task=task)]
     said = f"pretrained: {counted(frozen, 'epoch')} with the weights of {settings.model} frozen, learning rate {rate:g}"
     if frozen < epochs:
-        phases.append(Phase(frozen, epochs, _TUNING * rate, output, base, cycle=max(0, cycle - frozen * steps)))
+        again = max(0, cycle - frozen * steps)
+        phases.append(Phase(frozen, epochs, _TUNING * rate, output, base, cycle=again, task=task))
         said += f", then {counted(epochs - frozen, 'epoch')} of all weights, {_TUNING * rate:g}"
     return (
         replace(settings, frozen_epochs=frozen),

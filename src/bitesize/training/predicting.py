@@ -1,4 +1,4 @@
-"""Predict probabilities in the given order, block by block, within a budget."""
+"""Predict rows in the given order, block by block, within a budget."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from bitesize.training.units import UnitsWatched, units_warning
 from bitesize.training.values import Values, saved_scaling
 
 OnError = Literal["raise", "skip"]
-# Number of files that are grouped by type at a time, and maximum bytes of their probabilities.
+# Number of files that are grouped by type at a time, and maximum bytes of their predictions.
 _MOST_FILES, _MOST_NBYTES = 4096, 4 << 20
+# Predictions with more numbers are masks; then fewer files are grouped, but enough for a batch.
+_WIDE, _LEAST_FILES = 1024, 32
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,14 @@ class Block:
     ----------
     start : int
         Number of the first row.
-    probabilities : ndarray of float32, shape (rows, classes)
-        NaN for rows that could not be read.
+    predictions : ndarray of float32, shape (rows, width)
+        Results of `Task.predicted`; NaN for rows that could not be read.
     reasons : dict of int to BitesizeError
         Errors of rows without a prediction, by row number among all rows.
     """
 
     start: int
-    probabilities: NDArray[np.float32]
+    predictions: NDArray[np.float32]
     reasons: dict[int, BitesizeError]
 
 
@@ -55,20 +57,20 @@ def reason_of(error: BitesizeError, path: str) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
-def pieces_of(given: Given, classes: int, spans: Callable[[Source], Sequence[range]]) -> Iterator[Piece]:
+def pieces_of(given: Given, width: int, spans: Callable[[Source], Sequence[range]]) -> Iterator[Piece]:
     """Cut all rows into pieces, in order.
 
     Parameters
     ----------
     given
         Result of `collecting.collect`.
-    classes
-        Number of classes.
+    width
+        Numbers of a prediction of one row.
     spans
         Function that cuts the rows of a source. Files of one row each are always cut in the same way, since batches are made of all files
         of one type in a piece.
     """
-    at_once = max(1024, min(_MOST_FILES, _MOST_NBYTES // (4 * classes)))
+    at_once = max(1024 if width <= _WIDE else _LEAST_FILES, min(_MOST_FILES, _MOST_NBYTES // (4 * width)))
     for number, part in enumerate(given.parts):
         if isinstance(part, Rows):
             cut = spans(part.source)
@@ -89,7 +91,7 @@ class Predictor:
     budget
         Memory budget of loading.
     on_error
-        ``"raise"`` at the first row that cannot be read, or ``"skip"``: the row has a reason instead of probabilities.
+        ``"raise"`` at the first row that cannot be read, or ``"skip"``: the row has a reason instead of a prediction.
 
     Attributes
     ----------
@@ -122,7 +124,7 @@ class Predictor:
         part, start = self._given.parts[piece.part], self._starts[piece.part]
         blocks = self._of_rows(piece, part, progress) if isinstance(part, Rows) else self._of_files(piece, part, progress)
         for block in blocks:
-            yield Block(start + block.start, block.probabilities, {start + row: e for row, e in block.reasons.items()})
+            yield Block(start + block.start, block.predictions, {start + row: e for row, e in block.reasons.items()})
 
     def warnings(self) -> list[str]:
         """Return warnings about rows in other units."""
@@ -150,7 +152,7 @@ class Predictor:
         except (BadSetting, BadFile) as error:
             if self._on_error == "raise" or start > span.start:
                 raise
-            nothing = np.full((len(span), len(self._scorer.classes)), np.nan, np.float32)
+            nothing = np.full((len(span), self._scorer.task.width), np.nan, np.float32)
             yield Block(span.start, nothing, dict.fromkeys(span, error))
         else:
             self.odd.setdefault(piece.part, set()).update(self._opened[1].odd(span))
@@ -158,7 +160,7 @@ class Predictor:
     def _of_files(self, piece: Piece, part: OneEach | Objects, progress: Callable[[int], None]) -> Iterator[Block]:
         """Predict files of several types: they are grouped by type, and their order is restored."""
         span, scorer = piece.span, self._scorer
-        shape = len(span), len(scorer.classes)
+        shape = len(span), scorer.task.width
         charge = self._budget.charge(shape[0] * shape[1] * 4, "predictions of some thousand files")
         values = np.full(shape, np.nan, np.float32)
         reasons: dict[int, BitesizeError] = {}
@@ -227,9 +229,10 @@ class OpenedRows:
     def predicted(
         self, span: range | None, progress: Callable[[int], None]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], dict[int, BitesizeError]]]:
-        """Yield row numbers, probabilities and reasons, batch by batch, of a span of rows or of all."""
-        for rows, mask, _, log_p in self._scorer.batches(self._loader, progress, span):
-            values = np.where(mask[:, None], np.exp(log_p), np.nan).astype(np.float32)
+        """Yield row numbers, predictions and reasons, batch by batch, of a span of rows or of all."""
+        for rows, mask, _, scores in self._scorer.batches(self._loader, progress, span):
+            values = self._scorer.task.predicted(scores)
+            values[~mask] = np.nan
             failed: dict[int, BitesizeError] = {}
             if not mask.all():
                 known = {bad.row: bad.reason for bad in self._loader.bad} | self._scorer.not_finite

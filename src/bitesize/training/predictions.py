@@ -1,14 +1,15 @@
-"""Predictions of a trained model: probabilities, classes, and adaptations of the data."""
+"""Predictions of a trained model: classes, tags or numbers, and adaptations of the data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, overload
+from typing import Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 _SHOWN = 5
+Row = TypeVar("Row")
 
 
 class Prediction(NamedTuple):
@@ -128,3 +129,199 @@ class Predictions(Sequence[Prediction]):
                 f"  {path}: {f'no prediction: {self.errors.get(row)}' if label is None else f'{label} {probability:.3f}'}"
             )
         return "\n".join(lines + (["  ..."] if len(self) > _SHOWN else []))
+
+
+class TaggedRow(NamedTuple):
+    """Predicted tags of one row.
+
+    Attributes
+    ----------
+    path : str
+        File of the row, or its name within a file.
+    tags : tuple of str or None
+        Tags whose probability is at least the threshold; None if the row could not be read.
+    probabilities : dict of str to float
+        Probability of each tag; NaN if the row could not be read.
+    """
+
+    path: str
+    tags: tuple[str, ...] | None
+    probabilities: dict[str, float]
+
+
+class NumbersOfRow(NamedTuple):
+    """Predicted numbers of one row.
+
+    Attributes
+    ----------
+    path : str
+        File of the row, or its name within a file.
+    values : dict of str to float
+        Value of each target, in units of the data; NaN if the row could not be read.
+    """
+
+    path: str
+    values: dict[str, float]
+
+
+class _Rows(Sequence[Row], Generic[Row]):
+    """Predictions of several numbers per row, in the order of the data."""
+
+    def __init__(
+        self,
+        predictions: NDArray[np.float32],
+        names: tuple[str, ...],
+        describe: Callable[[int], str],
+        errors: Mapping[int, str] | None = None,
+        said: Sequence[str] = (),
+    ) -> None:
+        self._predictions, self.names = predictions, names
+        self.errors = dict(errors or {})
+        self.said = tuple(said)
+        self._describe = describe
+
+    @property
+    def paths(self) -> list[str]:
+        """File of each row, or its name within a file."""
+        return [self._describe(row) for row in range(len(self))]
+
+    def __len__(self) -> int:
+        return len(self._predictions)
+
+    @overload
+    def __getitem__(self, row: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[Row]: ...
+
+    def __getitem__(self, row: int | slice) -> Row | Sequence[Row]:
+        if isinstance(row, slice):
+            return [self[i] for i in range(*row.indices(len(self)))]
+        return self._row(range(len(self))[row])  # raises IndexError for a row out of range
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self[row] for row in range(len(self)))
+
+    def _row(self, row: int) -> Row:
+        raise NotImplementedError
+
+    def _values(self, row: int) -> dict[str, float]:
+        return dict(zip(self.names, self._predictions[row].tolist(), strict=True))
+
+    def _shown(self, row: int) -> str:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.names[:_SHOWN]) + (", ..." if len(self.names) > _SHOWN else "")
+        lines = [f"{type(self).__name__}({len(self):,} rows of {names})" + (":" if len(self) else "")]
+        for row in range(min(_SHOWN, len(self))):
+            error = self.errors.get(row)
+            lines.append(f"  {self._describe(row)}: {self._shown(row) if error is None else f'no prediction: {error}'}")
+        return "\n".join(lines + (["  ..."] if len(self) > _SHOWN else []))
+
+
+class TagPredictions(_Rows[TaggedRow]):
+    """Predicted tags in the order of the data: a sequence of (path, tags, probabilities).
+
+    Parameters
+    ----------
+    probabilities
+        Array of float32, shape (rows, tags); NaN for rows that could not be read.
+    names, describe, errors, said
+        Names of the tags, and the others as for `Predictions`.
+    threshold
+        Least probability of a tag that is predicted.
+
+    Attributes
+    ----------
+    probabilities : ndarray of float32, shape (rows, tags)
+        NaN for rows that could not be read.
+    names : tuple of str
+        Names of the tags, in the order of the columns.
+    threshold : float
+    errors : dict of int to str
+        Reasons why rows have no prediction, by row number.
+    said : tuple of str
+        Lines about the layout of the data, and adaptations that the training data did not need.
+
+    Examples
+    --------
+    >>> found = TagPredictions(np.array([[0.9, 0.6], [0.2, 0.1]], np.float32), ("round", "red"), ["a.jpg", "b.jpg"].__getitem__)
+    >>> [(path, tags) for path, tags, _ in found]
+    [('a.jpg', ('round', 'red')), ('b.jpg', ())]
+    >>> found.tags(0.8)
+    [('round',), ()]
+    """
+
+    def __init__(
+        self,
+        probabilities: NDArray[np.float32],
+        names: tuple[str, ...],
+        describe: Callable[[int], str],
+        errors: Mapping[int, str] | None = None,
+        said: Sequence[str] = (),
+        threshold: float = 0.5,
+    ) -> None:
+        super().__init__(probabilities, names, describe, errors, said)
+        self.threshold = threshold
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Probability of each tag."""
+        return self._predictions
+
+    def tags(self, threshold: float | None = None) -> list[tuple[str, ...] | None]:
+        """Return the tags of each row whose probability is at least a threshold; None if the row could not be read."""
+        return [self._tags(row, self.threshold if threshold is None else threshold) for row in range(len(self))]
+
+    def _tags(self, row: int, threshold: float) -> tuple[str, ...] | None:
+        values = self._predictions[row]
+        if np.isnan(values).any():
+            return None
+        return tuple(name for name, value in zip(self.names, values, strict=True) if value >= threshold)
+
+    def _row(self, row: int) -> TaggedRow:
+        return TaggedRow(self._describe(row), self._tags(row, self.threshold), self._values(row))
+
+    def _shown(self, row: int) -> str:
+        return ", ".join(self._tags(row, self.threshold) or ()) or "no tag"
+
+
+class NumberPredictions(_Rows[NumbersOfRow]):
+    """Predicted numbers in the order of the data: a sequence of (path, values).
+
+    Parameters
+    ----------
+    values
+        Array of float32, shape (rows, targets), in units of the data; NaN for rows that could not be read.
+    names, describe, errors, said
+        Names of the targets, and the others as for `Predictions`.
+
+    Attributes
+    ----------
+    values : ndarray of float32, shape (rows, targets)
+        In units of the data; NaN for rows that could not be read.
+    names : tuple of str
+        Names of the targets, in the order of the columns.
+    errors : dict of int to str
+        Reasons why rows have no prediction, by row number.
+    said : tuple of str
+        Lines about the layout of the data, and adaptations that the training data did not need.
+
+    Examples
+    --------
+    >>> found = NumberPredictions(np.array([[2.5], [4.0]], np.float32), ("price",), ["row 0", "row 1"].__getitem__)
+    >>> found.values[:, 0].tolist(), found[1]
+    ([2.5, 4.0], NumbersOfRow(path='row 1', values={'price': 4.0}))
+    """
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """Value of each target."""
+        return self._predictions
+
+    def _row(self, row: int) -> NumbersOfRow:
+        return NumbersOfRow(self._describe(row), self._values(row))
+
+    def _shown(self, row: int) -> str:
+        return ", ".join(f"{name} {value:.5g}" for name, value in self._values(row).items())

@@ -16,7 +16,6 @@ from bitesize.outputs.keras import batches_held, to_keras
 from bitesize.training.adapting import mode_of
 from bitesize.training.backend import choose_backend, load_keras
 from bitesize.training.checkpoint import Checkpoint
-from bitesize.training.class_weights import weigh_by_class
 from bitesize.training.data import RunData, check_alike, open_data
 from bitesize.training.epochs import choose_epochs
 from bitesize.training.interrupted import Start
@@ -30,6 +29,7 @@ from bitesize.training.ranks import Ranks
 from bitesize.training.record import Split
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings, geometry, parse_interval
+from bitesize.training.tasks.base import Task
 
 # Parts of the config that a checkpoint records.
 _NOTED = (
@@ -46,6 +46,7 @@ class Job(PreparedData):
     val_data: Any
     model: Any
     phases: list[Phase]
+    class_weight: dict[int, float] | None
     run: RunFolder
     config: dict[str, Any]
     split: Split
@@ -71,16 +72,17 @@ def prepare(settings: TrainSettings, start: Start, ranks: Ranks) -> Job:
     _refuse_other_data(ranks, data)
     settings, lines = choose_image_size(settings, data.train.spec["x"])
     budget = Budget(settings.memory)
+    data = ranks.together(lambda: _fitted(settings, data))
     prepared = prepare_model(settings, data, start.resumed, budget, held, ranks)
     settings, train, val = prepared.settings, prepared.train, prepared.val
-    if settings.class_weights and train.weight_name is not None:
-        train = weigh_by_class(train, len(data.classes), data.classes)
+    train, class_weight = data.task.weighed(train) if settings.class_weights else (train, None)
+    train, val = data.task.for_loss(train), None if val is None else data.task.for_loss(val)
     loaders = TrainingLoaders(settings, train, val, prepared.scaling.steps, held, prepared.val_steps, ranks.shard)
     batch_size = min(ranks.collect(loaders.choose_batch_size(budget)))
     loader, val_loader = ranks.together(lambda: _loaders(loaders, batch_size, budget))
     try:
-        prepared = replace(prepared, settings=replace(settings, batch_size=batch_size), train=train)
-        return _job(start, data, prepared, budget, loader, val_loader, lines, ranks)
+        prepared = replace(prepared, settings=replace(settings, batch_size=batch_size), train=train, val=val)
+        return replace(_job(start, data, prepared, budget, loader, val_loader, lines, ranks), class_weight=class_weight)
     except BaseException:
         loader.close()
         if val_loader is not None:
@@ -90,11 +92,17 @@ def prepare(settings: TrainSettings, start: Start, ranks: Ranks) -> Job:
 
 def _opened(settings: TrainSettings, start: Start) -> RunData:
     data = open_data(settings)
+    data.task.check_model(settings.model)
     if data.val is not None:
         check_alike(data.train, data.val)
     if start.resumed is not None:
         start.resumed.check_classes(data.train, data.val, data.classes)
     return data
+
+
+def _fitted(settings: TrainSettings, data: RunData) -> RunData:
+    """Return the data with a task that knows the training rows."""
+    return replace(data, task=data.task.fitted(data.train, class_weights=settings.class_weights))
 
 
 def _loaders(loaders: TrainingLoaders, batch_size: int, budget: Budget) -> tuple[Loader, Loader | None]:
@@ -130,16 +138,16 @@ def _job(
     keras_val_data = None if val_loader is None else _as_keras(val_loader)
     settings, epoch_lines = choose_epochs(settings, len(loader), prepared.val is not None)
     cycle, cycle_lines = choose_cycle(start.resumed, model, settings, len(loader))
-    settings, phases, phase_lines = choose_phases(settings, model, prepared.output, cycle, len(loader))
+    settings, phases, phase_lines = choose_phases(settings, model, prepared.output, cycle, len(loader), data.task)
     evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
     split = Split(data.train, data.val)
-    config = _config(settings, loader, prepared, evaluated)
+    config = _config(settings, data.task, loader, prepared, evaluated)
     config |= {**start.record(settings, split), "split": split.as_dict(), "learning_rate_from_step": cycle}
     return Job(
         settings=settings,
+        task=data.task,
         train=train,
         val=prepared.val,
-        classes=data.classes,
         budget=budget,
         loader=loader,
         val_loader=val_loader,
@@ -147,6 +155,7 @@ def _job(
         val_data=keras_val_data,
         model=model,
         phases=phases,
+        class_weight=None,
         run=start.run,
         config=config,
         split=split,
@@ -156,6 +165,8 @@ def _job(
         said=[
             *_about_ranks(ranks, loader, val_loader),
             scaling.line,
+            *data.said,
+            *data.task.said,
             *lines,
             *prepared.lines,
             *cycle_lines,
@@ -194,13 +205,16 @@ def _checkpoint(run: RunFolder, settings: TrainSettings, config: dict[str, Any])
     return Checkpoint(run.checkpoints, every_batches=batches, every_minutes=minutes, extra=extra)
 
 
-def _config(settings: TrainSettings, loader: Loader, prepared: PreparedModel, evaluated: list[Any]) -> dict[str, Any]:
+def _config(
+    settings: TrainSettings, task: Task, loader: Loader, prepared: PreparedModel, evaluated: list[Any]
+) -> dict[str, Any]:
     keras, scaling = load_keras(), prepared.scaling
     return {
         "bitesize": __version__,
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
         "settings": settings.as_dict(),
+        "task": task.as_dict(),
         "input_shape": list(loader.spec["x"].shape),
         "image_mode": mode_of(loader.source),
         "output": prepared.output,

@@ -15,11 +15,12 @@ from bitesize.engine.loader import Loader
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
+from bitesize.spec import Field
 from bitesize.training.backend import load_keras
 from bitesize.training.data import RunData
 from bitesize.training.finite_rows import watch_rows
 from bitesize.training.interrupted import InterruptedRun
-from bitesize.training.model_output import Output, choose_output
+from bitesize.training.model_output import choose_output
 from bitesize.training.models import (
     begins_with_scaling,
     build_model,
@@ -33,6 +34,7 @@ from bitesize.training.need import TrainingLoaders
 from bitesize.training.pretrained import expected_colors, repeats_gray
 from bitesize.training.ranks import Ranks
 from bitesize.training.settings import TrainSettings, geometry
+from bitesize.training.tasks.base import Output, Task
 from bitesize.training.user_model import is_file
 from bitesize.training.values import (
     SETTING,
@@ -104,9 +106,10 @@ def prepare_model(
     ranks.together(lambda: loaders.grow_or_refuse(batch_size, budget))
     with loaders.measuring(batch_size, budget):
         train, val = watch_rows(train, val, settings.on_error, budget)
-    shape = _shape(train, settings)
-    settings, lines = _with_model(settings, shape)
-    build = partial(_build, settings, shape, len(data.classes))
+    field = _field(train, settings)
+    shape = field.shape
+    settings, lines = _with_model(settings, field, data.task)
+    build = partial(_build, settings, field, data.task)
     model = ranks.together(build)
     refuse_other_ranks(ranks)
     lines += _about_model(settings, model, shape)
@@ -117,7 +120,7 @@ def prepare_model(
             else _scaling_of_first(ranks, lambda: _scaling(settings, train, model, budget))
         )
         output, measured = ranks.of_first(
-            lambda: choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget))
+            lambda: choose_output(model, settings.model, lambda: _sample(train, settings, scaling, budget), data.task)
         )
         lines += measured
         val_steps = scaling.steps
@@ -131,10 +134,10 @@ def prepare_model(
     return PreparedModel(settings, train, val, model, output, scaling, val_steps, lines)
 
 
-def _build(settings: TrainSettings, shape: tuple[int, ...], classes: int) -> Any:
+def _build(settings: TrainSettings, field: Field, task: Task) -> Any:
     """Build the model, with the same weights each time."""
     load_keras().utils.set_random_seed(settings.seed % 2**32)
-    return build_model(settings.model, shape, classes, settings.weights, tunes=settings.tunes)
+    return build_model(settings.model, field.shape, task, settings.weights, tunes=settings.tunes, axes=field.axes)
 
 
 def refuse_other_ranks(ranks: Ranks) -> None:
@@ -147,16 +150,16 @@ def refuse_other_ranks(ranks: Ranks) -> None:
         )
 
 
-def _with_model(settings: TrainSettings, shape: tuple[int, ...]) -> tuple[TrainSettings, list[str]]:
+def _with_model(settings: TrainSettings, field: Field, task: Task) -> tuple[TrainSettings, list[str]]:
     """Choose the model if it is not given; return lines about rows that are used as images but could be something else."""
-    said = []
+    said, shape = [], field.shape
     if settings.model == "auto":
-        settings = replace(settings, model=default_model(shape))
+        settings = replace(settings, model=task.default_model(shape) or default_model(shape, field.axes))
         if settings.model != "cnn":
             said.append(f"model: {settings.model}, for rows of shape {shape} (--model changes this)")
-    understood = understood_shape(settings.model, shape)
+    understood = understood_shape(settings.model, shape, field.axes)
     if understood:
-        said.append(f"{understood} (--model mlp takes any shape)")
+        said.append(understood if settings.model == "unet" else f"{understood} (--model mlp takes any shape)")
     return settings, said
 
 
@@ -183,11 +186,11 @@ def _colors(settings: TrainSettings, train: Source) -> NDArray[np.float64] | Non
     return expected_colors(settings.model)
 
 
-def _shape(source: Source, settings: TrainSettings) -> tuple[int, ...]:
-    """Return the shape of a row at the model's input."""
+def _field(source: Source, settings: TrainSettings) -> Field:
+    """Return shape and axes of a row at the model's input."""
     steps = geometry(source, settings.image_size, augment=False)
     with Loader(source, batch_size=1, transforms=steps, memory=Budget(_UNLIMITED), dtype=np.float32) as probe:
-        return probe.spec["x"].shape
+        return probe.spec["x"]
 
 
 def _sample(train: Source, settings: TrainSettings, scaling: Scaling, budget: Budget) -> NDArray[np.float32]:

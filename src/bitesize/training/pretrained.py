@@ -97,8 +97,8 @@ def check_weights(name: str, weights: str, *, is_application: bool) -> None:
         raise BadSetting(f"--weights is for models of keras.applications, but --model is {name} (list: bitesize models)")
 
 
-def build_application(name: str, shape: Shape, classes: int, weights: str | None = None, tunes: bool = False) -> Any:
-    """Build a model of `keras.applications` with a head for a number of classes.
+def build_application(name: str, shape: Shape, head: Any, weights: str | None = None, tunes: bool = False) -> Any:
+    """Build a model of `keras.applications` with a head of its own.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ def build_application(name: str, shape: Shape, classes: int, weights: str | None
         Name of the model.
     shape
         Shape of one row. With weights, gray rows are repeated to three channels.
-    classes
-        Number of classes.
+    head
+        Last layer, which takes features of shape (rows, features).
     weights
         ``"imagenet"``, or a file with the weights of the model without its top; None starts from scratch.
     tunes
@@ -130,7 +130,7 @@ def build_application(name: str, shape: Shape, classes: int, weights: str | None
         )
     base = _base(keras, name, (*image[:2], 3) if gray else image, weights)
     if image == shape and weights is None:
-        return keras.Model(base.input, keras.layers.Dense(classes)(base.output), name=name.lower())
+        return keras.Model(base.input, head(base.output), name=name.lower())
     x = inputs = keras.Input(shape)
     if image != shape:
         x = keras.layers.Reshape(image)(x)
@@ -141,7 +141,7 @@ def build_application(name: str, shape: Shape, classes: int, weights: str | None
     features = base(x)
     if tunes:
         features = keras.layers.Dropout(_DROPOUT)(features)
-    return keras.Model(inputs, keras.layers.Dense(classes)(features), name=name.lower())
+    return keras.Model(inputs, head(features), name=name.lower())
 
 
 def _base(keras: Any, name: str, shape: Shape, weights: str | None) -> Any:

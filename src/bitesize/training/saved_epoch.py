@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from bitesize.memory.sizes import counted
 from bitesize.training.run import RunFolder
 
+# Metrics of the tasks that describe a model best, and their names.
+_METRICS = {"accuracy": "accuracy", "auc": "AUC", "mae": "MAE", "mean_iou": "mean IoU"}
+
 
 @dataclass(frozen=True)
 class SavedEpoch:
@@ -51,11 +54,12 @@ class SavedEpoch:
 
     @property
     def score(self) -> str | None:
-        """Text with the validation accuracy of the saved model; None without validation."""
-        accuracy = self.figures.get("val_accuracy")
-        if not accuracy:
+        """Text with the main validation metric of the saved model; None without validation."""
+        metric = next((name for name in _METRICS if self.figures.get(f"val_{name}")), None)
+        if metric is None:
             return None
-        figure = f"validation accuracy {float(accuracy):.3f}"
+        value = float(self.figures[f"val_{metric}"])
+        figure = f"validation {metric} {value:.3f}" if metric == "accuracy" else f"validation {_METRICS[metric]} {value:.4g}"
         if self.epoch == self.trained:
             return f"{figure} after {counted(self.trained, 'epoch')}"
         return f"{figure}, of epoch {self.epoch:,} of {self.trained:,}"

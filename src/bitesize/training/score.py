@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,10 +21,29 @@ from bitesize.training.estimator_model import load_estimator
 from bitesize.training.finite_rows import BAD_VALUES
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings
+from bitesize.training.tasks.choose import saved_task
 
-# Row numbers, mask of rows with a prediction, labels, and logarithms of probabilities.
-Scored = tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[Any] | None, NDArray[np.float64]]
 _BAD_OUTPUT = "the model's output is NaN or infinite"
+
+
+class Scored(NamedTuple):
+    """Rows of one batch, without padding.
+
+    Attributes
+    ----------
+    rows : ndarray of int64, shape (k,)
+        Row numbers.
+    mask : ndarray of bool, shape (k,)
+        Whether each row has a prediction.
+    labels : ndarray, shape (k, ...), or None
+    scores : ndarray of float64, shape (k, ...)
+        Results of `Task.decode`; of rows without a prediction they mean nothing.
+    """
+
+    rows: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+    labels: NDArray[Any] | None
+    scores: NDArray[np.float64]
 
 
 class Scorer:
@@ -37,6 +56,8 @@ class Scorer:
 
     Attributes
     ----------
+    task : Task
+        What the model has learned.
     said : list of str
         Lines about adaptations of the data.
     not_finite : dict of int to str
@@ -46,7 +67,7 @@ class Scorer:
     def __init__(self, run: RunFolder) -> None:
         self.run = run
         self.config = run.config()
-        self.classes = run.classes()
+        self.task = saved_task(self.config, run.classes())
         self.model = _loaded(run.saved)
         self.said: list[str] = []
         self.not_finite: dict[int, str] = {}
@@ -106,9 +127,7 @@ class Scorer:
 
         Yields
         ------
-        rows, mask, labels, log_probabilities
-            Row numbers and, for each row, whether it has a prediction, its label (or None) and the logarithm of each
-            class's probability, shape (k, classes). Without padding.
+        Scored
 
         Raises
         ------
@@ -120,11 +139,20 @@ class Scorer:
             rows, mask, x = batch.rows[:real], batch.mask[:real], batch["x"].reshape(-1, *self.shape)
             mask = self._finite(loader, rows, mask, x[:real], BAD_VALUES)
             x[:real][~mask] = 0  # estimators raise for them, and some layers turn them into finite numbers
-            outputs = np.asarray(self.model.predict_on_batch(x), np.float64)[:real]
+            outputs = np.array(self.model.predict_on_batch(x)[:real], self.task.precision)
             mask = self._finite(loader, rows, mask, outputs, _BAD_OUTPUT)
             labels = batch["y"][:real].copy() if "y" in batch else None
-            yield rows, mask, labels, log_probabilities(np.where(mask[:, None], outputs, 0.0), self.config["output"])
+            if labels is not None:
+                self.task.check_batch(labels[mask], rows[mask], loader.source.describe)
+            outputs[~mask] = 0.0
+            yield Scored(rows, mask, labels, self.task.decode(outputs, self.config["output"]))
             progress(real)
+
+    def score(self, scored: Scored) -> Any:
+        """Return the score of a batch with labels, for `Task.joined`."""
+        assert scored.labels is not None
+        mask = scored.mask
+        return self.task.score(scored.labels[mask], scored.scores[mask], int((~mask).sum()))
 
     def _finite(
         self, loader: Loader, rows: NDArray[np.int64], mask: NDArray[np.bool_], values: NDArray[Any], why: str
@@ -167,84 +195,3 @@ def _loaded(path: Path) -> Any:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises many types of errors for damaged or foreign files
         raise BadFile(f"{path} cannot be loaded: {error}") from error
-
-
-def log_probabilities(outputs: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
-    """Convert a model's outputs, ``"probabilities"`` or ``"logits"``, to logarithms of probabilities."""
-    if kind == "probabilities":
-        return np.log(np.clip(outputs, 1e-12, 1.0))
-    shifted = outputs - outputs.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
-
-
-class BatchScore(NamedTuple):
-    """Score of one batch.
-
-    Attributes
-    ----------
-    true, predicted : ndarray of int64, shape (rows,)
-        Classes of the rows that have a prediction.
-    loss : float
-        Sum of their cross-entropies in nats.
-    bad : int
-        Number of rows without a prediction.
-    """
-
-    true: NDArray[np.int64]
-    predicted: NDArray[np.int64]
-    loss: float
-    bad: int
-
-    @classmethod
-    def of(cls, scored: Scored) -> BatchScore:
-        """Return the score of a batch with labels."""
-        _, mask, labels, log_p = scored
-        assert labels is not None
-        true, p = labels[mask], log_p[mask]
-        return cls(true, p.argmax(axis=1), -float(p[np.arange(len(true)), true].sum()), int((~mask).sum()))
-
-
-def evaluate(classes: Sequence[str], batches: Iterable[BatchScore]) -> dict[str, Any]:
-    """Join the scores of batches: loss, accuracy, and the confusion matrix.
-
-    Parameters
-    ----------
-    classes
-        Class names.
-    batches
-        Scores of all batches.
-
-    Returns
-    -------
-    dict
-        ``loss`` (mean cross-entropy in nats), ``accuracy``, ``rows``, ``bad_rows``, ``classes``, ``per_class`` (for each
-        class ``precision``, ``recall``, ``f1``, ``rows``; None where undefined), and ``confusion``: a list of lists,
-        [true class][predicted class].
-    """
-    count = len(classes)
-    confusion = np.zeros((count, count), np.int64)
-    loss = 0.0
-    bad = 0
-    for batch in batches:
-        loss += batch.loss
-        np.add.at(confusion, (batch.true, batch.predicted), 1)
-        bad += batch.bad
-    rows = int(confusion.sum())
-    if not rows:
-        raise BadSetting("no row could be read")
-    per_class = []
-    for i, name in enumerate(classes):
-        hit, true, predicted = int(confusion[i, i]), int(confusion[i].sum()), int(confusion[:, i].sum())
-        precision = hit / predicted if predicted else None
-        recall = hit / true if true else None
-        f1 = 2 * hit / (true + predicted) if true and true + predicted else None
-        per_class.append({"class": name, "precision": precision, "recall": recall, "f1": f1, "rows": true})
-    return {
-        "loss": loss / rows,
-        "accuracy": float(np.trace(confusion)) / rows,
-        "rows": rows,
-        "bad_rows": bad,
-        "classes": list(classes),
-        "per_class": per_class,
-        "confusion": confusion.tolist(),
-    }

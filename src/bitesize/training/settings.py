@@ -11,7 +11,7 @@ from bitesize.errors import BadSetting
 from bitesize.memory.sizes import parse_size
 from bitesize.packed.cache_settings import Cache
 from bitesize.sources.base import Source
-from bitesize.spec import Encoded, Field
+from bitesize.spec import Encoded, Field, is_volume
 from bitesize.transforms.base import Transform, check_size
 from bitesize.transforms.crop import RandomResizedCrop, Resize
 from bitesize.transforms.geometry import Flip
@@ -44,13 +44,18 @@ class TrainSettings:
         Grouping of rows when they are split, the ``by`` of `bitesize.sources.Source.split`.
     folds, fold
         Number of parts of a cross-validation, and the part (from 1) that this run validates on; 0 for none.
+    task, loss
+        What the model learns, as in `training.tasks.choose.choose_task`, and the loss; ``"auto"`` finds the task from the labels, and
+        takes the task's default loss.
+    ignore_class
+        Number in masks whose pixels count in neither loss nor metrics, ``"none"``, or ``"auto"``: 255, if it is beside a few classes.
     model, weights
         As in `training.models.build_model`; ``"auto"`` chooses by the shape of the rows.
     epochs, batch_size, memory, image_size, learning_rate, seed
         Number of epochs, rows per batch, memory budget, side of images, peak learning rate and seed; ``epochs`` and
         ``batch_size`` may be ``"auto"``, ``image_size`` None for the size of the model or the data.
     class_weights
-        Whether rows are weighted so that all classes count equally.
+        Whether rows are weighted so that all classes count equally; of tags, those that rows have count as much as those they lack.
     early_stopping
         Number of epochs without a lower validation loss after which training stops; 0 for never, ``"auto"`` for a share of all
         epochs if there is validation data.
@@ -109,6 +114,9 @@ class TrainSettings:
     cache_kind: Literal["exact", "pixels"] = "exact"
     max_side: int | None = None
     pages: str | None = None
+    task: str = "auto"
+    loss: str = "auto"
+    ignore_class: str = "auto"
 
     def __post_init__(self) -> None:
         if self.epochs != "auto" and self.epochs < 1:
@@ -136,6 +144,8 @@ class TrainSettings:
             raise BadSetting(f"--batch-size must be at least 1, or auto, not {self.batch_size}")
         if not 0 <= self.max_bad <= 1:
             raise BadSetting(f"--max-bad must be a share of the rows, from 0 to 1, not {self.max_bad:g}")
+        if self.ignore_class not in ("auto", "none") and not self.ignore_class.isdecimal():
+            raise BadSetting(f"--ignore-class must be auto, none or a number in the masks, not {self.ignore_class!r}")
         parse_interval(self.checkpoint_every)
         self._check_cache()
         if self.image_size is not None:
@@ -252,12 +262,15 @@ def parse_interval(text: str) -> tuple[int | None, float | None]:
 def geometry(source: Source, image_size: int | None, augment: bool) -> list[Transform]:
     """Choose transforms that give rows of a source one size; with random augmentation for training.
 
+    All three sides of volumes become ``image_size``, as `Resize` does with one side: their depth may differ as well as the other two, and a model needs
+    one shape.
+
     Parameters
     ----------
     source
         Images of any size, or rows of a fixed size, which keep their size unless ``image_size`` is given.
     image_size
-        Side of the square in pixels; None for the default.
+        Side of the square in pixels, or of the cube in voxels; None for the default.
     augment
         Whether to crop and flip at random. Rows of fixed size are unchanged, because they may not be images.
 
@@ -271,10 +284,11 @@ def geometry(source: Source, image_size: int | None, augment: bool) -> list[Tran
         size = image_size or IMAGE_SIZE
         # At least 35 % of the area: objects stay recognizable, and no two epochs show the same picture.
         return [RandomResizedCrop(size, scale=(0.35, 1.0)), Flip()] if augment else [Resize(size)]
-    if image_size is None or field.shape[:2] == (image_size, image_size):
+    sides = 3 if is_volume(field) else 2
+    if image_size is None or field.shape[:sides] == (image_size,) * sides:
         return []
-    if not is_image(field):
-        raise BadSetting(f"--image-size {image_size} is for images, but the rows are {field}")
+    if sides == 2 and not is_image(field):
+        raise BadSetting(f"--image-size {image_size} is for images and volumes, but the rows are {field}")
     return [Resize(image_size)]
 
 

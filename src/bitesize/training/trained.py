@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadSetting, NotFound
+from bitesize.errors import BadSetting, DoesNotFit, NotFound
 from bitesize.memory.budget import Budget, as_budget
+from bitesize.memory.charge import Charge
 from bitesize.sources.base import Source
 from bitesize.sources.contents import shown
 from bitesize.sources.explanation import counted_reason
@@ -22,15 +23,18 @@ from bitesize.storage.url import is_url
 from bitesize.training.collecting import collect
 from bitesize.training.data import open_for_run
 from bitesize.training.given import Given
+from bitesize.training.mask_predictions import MaskPredictions
 from bitesize.training.numbered import find_run
 from bitesize.training.predicting import Block, OnError, Predictor, pieces_of, reason_of
-from bitesize.training.predictions import Predictions
+from bitesize.training.predictions import NumberPredictions, Predictions, TagPredictions
 from bitesize.training.run import RunFolder
 from bitesize.training.saved_epoch import read_saved_epoch
-from bitesize.training.score import BatchScore, Scorer
-from bitesize.training.score import evaluate as measure
+from bitesize.training.score import Scorer
+from bitesize.training.tasks.base import Task
+from bitesize.training.tasks.segment import Segment
 from bitesize.transforms.base import Transform
 
+AnyPredictions = Predictions | TagPredictions | NumberPredictions | MaskPredictions
 _log = logging.getLogger("bitesize")
 _SHOWN = 5
 
@@ -119,8 +123,12 @@ class TrainedModel:
     ----------
     model : object
         The Keras model or scikit-learn estimator.
+    task : str
+        What the model has learned: ``"classify"``, ``"multilabel"``, ``"regress"`` or ``"segment"``.
+    names : tuple of str
+        Names of the model's outputs, in their order: classes, tags or targets.
     classes : tuple of str
-        Names of the classes, in the order of the model's outputs.
+        The names if they are classes or tags; else empty.
     transforms : list of Transform
         Transforms that the run applied to its data before the model, without augmentation.
     config : dict
@@ -146,15 +154,17 @@ class TrainedModel:
         self._scorer = Scorer(run)
         self.folder = run.path
         self.saved_epoch = read_saved_epoch(run)
-        self.classes: tuple[str, ...] = self._scorer.classes
+        self.task: str = self._scorer.task.name
+        self.names: tuple[str, ...] = self._scorer.task.names
+        self.classes: tuple[str, ...] = () if self.task == "regress" else self.names
         self.config: dict[str, Any] = self._scorer.config
         self.settings: dict[str, Any] = self.config["settings"]
         self.input_shape: tuple[int, ...] = self._scorer.shape
         self.transforms: list[Transform] = run.transforms()
         self.model: Any = getattr(self._scorer.model, "estimator", self._scorer.model)
 
-    def predict(self, data: Any, *, memory: int | str | Budget = "auto", on_error: OnError = "skip") -> Predictions:
-        """Predict the class of each row, in the given order.
+    def predict(self, data: Any, *, memory: int | str | Budget = "auto", on_error: OnError = "skip") -> AnyPredictions:
+        """Predict the class, the tags, the numbers or the mask of each row, in the given order.
 
         Rows are adapted to the training data, like validation data: images are decoded to the same mode and resized, and values
         are scaled to the same range, for image files, `.npy` files and arrays. Further adaptations are logged, and listed in
@@ -174,8 +184,8 @@ class TrainedModel:
 
         Returns
         -------
-        Predictions
-            Probabilities, classes and errors of all rows.
+        Predictions, TagPredictions or NumberPredictions
+            Probabilities and classes or tags, or numbers in units of the data, and errors of all rows.
 
         Raises
         ------
@@ -199,30 +209,34 @@ class TrainedModel:
         """
         given = collect(self.config, data)
         budget = as_budget(memory)
-        shape = (len(given), len(self.classes))
-        charge = budget.charge(shape[0] * shape[1] * 4, f"probabilities of {shape[0]:,} rows and {shape[1]:,} classes")
+        task = self._scorer.task
+        charge = _charged(budget, len(given), task, self.folder)
         try:
-            probabilities, errors, first = self._predict_all(given, budget, on_error)
+            predictions, errors, first = self._predict_all(given, budget, on_error)
         finally:
             charge.release()
         if first is not None and len(errors) == len(given):
             raise first
         lines = [*notes_on(given), *self._scorer.said]
         _log_prediction(given, errors, lines)
-        return Predictions(probabilities, self.classes, given.describe, errors, lines)
+        found: AnyPredictions = task.result(predictions, given.describe, errors, lines)
+        if isinstance(found, MaskPredictions):
+            found.size = given.image_size
+        return found
 
     def _predict_all(
         self, given: Given, budget: Budget, on_error: OnError
     ) -> tuple[NDArray[np.float32], dict[int, str], Exception | None]:
-        """Return the probabilities of all rows, the reasons of rows without a prediction, and the first of their errors."""
-        probabilities = np.full((len(given), len(self.classes)), np.nan, np.float32)
+        """Return the predictions of all rows, the reasons of rows without one, and the first of their errors."""
+        task = self._scorer.task
+        predictions = task.empty(len(given))
         errors: dict[int, str] = {}
         first: Exception | None = None
         for block in predict_blocks(self, given, budget, on_error):
-            probabilities[block.start : block.start + len(block.probabilities)] = block.probabilities
+            predictions[block.start : block.start + len(block.predictions)] = task.held(block.predictions)
             errors |= {row: reason_of(error, given.describe(row)) for row, error in block.reasons.items()}
             first = first or next(iter(block.reasons.values()), None)
-        return probabilities, errors, first
+        return predictions, errors, first
 
     @property
     def adapted(self) -> list[str]:
@@ -238,7 +252,7 @@ class TrainedModel:
         on_error: OnError = "raise",
         max_bad: float = 0.01,
     ) -> dict[str, Any]:
-        """Measure loss, accuracy and the confusion matrix on data with labels; each row counts once.
+        """Measure loss and metrics on data with labels; each row counts once.
 
         Parameters
         ----------
@@ -252,8 +266,10 @@ class TrainedModel:
         Returns
         -------
         dict
-            The same as the output of ``bitesize evaluate --json``: ``loss`` (mean cross-entropy in nats), ``accuracy``, ``rows``, ``bad_rows``,
-            ``classes``, ``per_class``, ``confusion`` ([true class][predicted class]), ``bad`` and ``left_out``.
+            The same as the output of ``bitesize evaluate --json``: ``loss``, ``rows``, ``bad_rows``, ``bad`` and ``left_out``. With classes also
+            ``accuracy``, ``classes``, ``per_class`` and ``confusion`` ([true class][predicted class]); with tags ``f1_macro``, ``f1_micro``, ``auc``,
+            ``exact_match``, ``tags`` and ``per_tag``; with numbers ``mae``, ``rmse``, ``r2``, ``targets`` and ``per_target``; with masks ``mean_iou``,
+            ``mean_dice``, ``pixel_accuracy``, ``classes``, ``per_class`` and ``confusion`` in pixels.
 
         Raises
         ------
@@ -269,14 +285,27 @@ class TrainedModel:
         """
         if labels is not None and not isinstance(labels, str):
             data, labels = open_data(data, labels), None
-        source = open_for_run({**self.config, "classes": self.classes}, data, {}, labels=labels, labeled=True)
+        source = open_for_run({**self.config, "classes": self.names}, data, {}, labels=labels, labeled=True)
         return evaluate_source(self, source, memory, on_error, max_bad)
 
     def __repr__(self) -> str:
-        classes = ", ".join(self.classes[:_SHOWN]) + (", ..." if len(self.classes) > _SHOWN else "")
+        many = self._scorer.task.many
+        names = ", ".join(self.names[:_SHOWN]) + (", ..." if len(self.names) > _SHOWN else "")
         shape = " x ".join(map(str, self.input_shape)) or "one number"
         more = "".join(f", {line}" for line in (self.saved_epoch.score, self.saved_epoch.unfinished) if line is not None)
-        return f"TrainedModel({str(self.folder)!r}: {self.settings['model']}, rows of {shape}, classes {classes}{more})"
+        return f"TrainedModel({str(self.folder)!r}: {self.settings['model']}, rows of {shape}, {many} {names}{more})"
+
+
+def _charged(budget: Budget, rows: int, task: Task, run: os.PathLike[str]) -> Charge:
+    """Charge the predictions of all rows; masks that do not fit can be written to files while they come."""
+    try:
+        return budget.charge(task.empty(1).nbytes * rows, f"{task.predictions_are} of {rows:,} rows and {task.described}")
+    except DoesNotFit as error:
+        if not isinstance(task, Segment):
+            raise
+        raise DoesNotFit(
+            f"{error} Or predict fewer rows at a time, or write the masks to files while they come: bitesize predict {run} DATA --masks FOLDER"
+        ) from error
 
 
 def predict_blocks(
@@ -291,7 +320,7 @@ def predict_blocks(
     given
         Result of `collecting.collect`.
     budget
-        Memory budget of loading and of the probabilities of one block.
+        Memory budget of loading and of the predictions of one block.
     on_error
         As in `TrainedModel.predict`.
     progress
@@ -300,12 +329,12 @@ def predict_blocks(
     Yields
     ------
     Block
-        With ``start``, ``probabilities`` of shape (rows, classes), and ``reasons`` of rows without them.
+        With ``start``, ``predictions`` of shape (rows, width), and ``reasons`` of rows without them.
     """
     scorer = model._scorer
     scorer.said = []
     with closing(Predictor(scorer, given, budget, on_error)) as predictor:
-        for piece in pieces_of(given, len(model.classes), lambda source: [range(len(source))]):
+        for piece in pieces_of(given, scorer.task.width, lambda source: [range(len(source))]):
             yield from predictor.predict(piece, progress)
         scorer.said += predictor.warnings()
 
@@ -324,6 +353,7 @@ def evaluate_source(
     max_bad: float,
     progress: Callable[[int], None] = lambda rows: None,
     planned: Callable[[list[str]], None] = lambda said: None,
+    task: Task | None = None,
 ) -> dict[str, Any]:
     """Evaluate on a source from `data.open_for_run`; see `TrainedModel.evaluate`.
 
@@ -341,6 +371,8 @@ def evaluate_source(
         Called with the number of rows done since the last call.
     planned
         Called with the adaptations before anything is read.
+    task
+        Task that joins the scores, with another threshold than that of the run. Default: the run's.
 
     Returns
     -------
@@ -351,7 +383,7 @@ def evaluate_source(
     scorer.said = []
     with scorer.loader(source, memory, model.settings["batch_size"], on_error, max_bad) as loader:
         planned(model.adapted)
-        result = measure(model.classes, map(BatchScore.of, scorer.batches(loader, progress)))
+        result = (task or scorer.task).joined(map(scorer.score, scorer.batches(loader, progress)))
         bad = [row._asdict() for row in loader.bad]
     bad += [{"row": row, "path": source.describe(row), "reason": why} for row, why in scorer.not_finite.items()]
     return {**result, "bad": bad, "left_out": dict(source.left_out)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -13,13 +14,14 @@ from typing import Any
 
 from bitesize.errors import BadSetting, NotFound, WrongModel, one_line
 from bitesize.training.backend import load_keras
+from bitesize.training.tasks.base import Task
 
 Shape = tuple[int, ...]
 
 # Usual names of the function, if a file has several functions.
 _USUAL = ("make", "build", "build_model", "create_model", "make_model", "get_model", "model")
 _SHAPES = ("shape", "input_shape")
-_CLASSES = ("classes", "num_classes", "n_classes", "number_of_classes")
+_CLASSES = ("classes", "num_classes", "n_classes", "number_of_classes", "outputs", "tags", "targets")
 NEEDED = (
     "a function that takes no arguments or (shape, classes) and returns a Keras model: "
     "def make(shape, classes): return keras.Sequential([...])"
@@ -39,7 +41,7 @@ def model_of_file(name: str, shape: Shape, classes: int) -> Any:
     name
         ``"file.py:name"``; or ``"file.py"``, if the file has one function or model.
     shape, classes
-        Shape of one row and number of classes, for a function that takes them.
+        Shape of one row and number of outputs, such as classes, for a function that takes them.
 
     Raises
     ------
@@ -187,20 +189,20 @@ def refuse_unless_model(made: Any, label: str, *, returned: bool = False) -> Non
     raise WrongModel(f"{label} {is_or_returned} {kind}{needed}")
 
 
-def check_loss(model: Any, label: str) -> None:
-    """Raise for a model that is compiled with a loss of Keras that cannot take class numbers.
+def check_loss(model: Any, label: str, task: Task) -> None:
+    """Raise for a model that is compiled with a loss of Keras that cannot take the labels of a task.
 
     Raises
     ------
     WrongModel
-        If the loss does not take class numbers: Keras would fail in the first batch, or compute a meaningless loss.
+        If the loss does not take the labels: Keras would fail in the first batch, or compute a meaningless loss.
     """
     name, _ = compiled_loss(model)
     known = {each.replace("_", "").lower(): each for each in sorted(dir(load_keras().losses))}
-    if name in known and name != "sparsecategoricalcrossentropy":
+    if name in known and not task.takes_loss(name):
+        usual = re.sub(r"(?<!^)(?=[A-Z])", "_", task.keras_loss).lower()
         raise WrongModel(
-            f"{label} is compiled with the loss {known[name]}, but labels are class numbers: compile it with "
-            "sparse_categorical_crossentropy, or leave compile out"
+            f"{label} is compiled with the loss {known[name]}, but labels are {task.labels_are}: compile it with {usual}, or leave compile out"
         )
 
 

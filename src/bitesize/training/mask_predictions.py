@@ -1,0 +1,132 @@
+"""Predicted masks, in the sizes of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Size = tuple[int, int]
+_SHOWN = 5
+
+
+class PredictedMask(NamedTuple):
+    """Predicted mask of one row.
+
+    Attributes
+    ----------
+    path : str
+        File of the row, or its name within a file.
+    mask : ndarray of uint8 or uint16, shape (height, width), or None
+        Number of the class of each pixel, in the size of the image; None if the row could not be read.
+    """
+
+    path: str
+    mask: NDArray[Any] | None
+
+
+class MaskPredictions(Sequence[PredictedMask]):
+    """Predicted masks in the order of the data: a sequence of (path, mask).
+
+    Parameters
+    ----------
+    masks
+        Numbers of classes, uint8 or uint16, shape (rows, height, width), in the size of the model's input.
+    classes
+        Names of the classes.
+    numbers
+        Number of each class in masks.
+    describe
+        Function that returns the file of a row by its number.
+    errors
+        Reasons why rows have no prediction, by row number.
+    said
+        Lines about the layout of the data, and adaptations that the training data did not need.
+    size
+        Function that returns the size of the image of a row, or None if it is that of the masks.
+
+    Attributes
+    ----------
+    masks : ndarray of uint8 or uint16, shape (rows, height, width)
+        In the size of the model's input; 0 for rows that could not be read. Items of the sequence have the sizes of the images.
+    classes : tuple of str
+    numbers : tuple of int
+    errors : dict of int to str
+    said : tuple of str
+
+    Examples
+    --------
+    >>> masks = np.array([[[0, 1], [1, 1]]], np.uint8)
+    >>> found = MaskPredictions(masks, ("sky", "tree"), (0, 1), ["a.png"].__getitem__, size=lambda row: (2, 4))
+    >>> found[0].path, found[0].mask.tolist()
+    ('a.png', [[0, 0, 1, 1], [1, 1, 1, 1]])
+    """
+
+    def __init__(
+        self,
+        masks: NDArray[Any],
+        classes: tuple[str, ...],
+        numbers: tuple[int, ...],
+        describe: Callable[[int], str],
+        errors: Mapping[int, str] | None = None,
+        said: Sequence[str] = (),
+        size: Callable[[int], Size | None] = lambda row: None,
+    ) -> None:
+        self.masks, self.classes, self.numbers = masks, classes, numbers
+        self.errors = dict(errors or {})
+        self.said = tuple(said)
+        self._describe = describe
+        self.size = size
+
+    @property
+    def paths(self) -> list[str]:
+        """File of each row, or its name within a file."""
+        return [self._describe(row) for row in range(len(self))]
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    @overload
+    def __getitem__(self, row: int) -> PredictedMask: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[PredictedMask]: ...
+
+    def __getitem__(self, row: int | slice) -> PredictedMask | Sequence[PredictedMask]:
+        if isinstance(row, slice):
+            return [self[i] for i in range(*row.indices(len(self)))]
+        number = range(len(self))[row]  # raises IndexError for a row out of range
+        if number in self.errors:
+            return PredictedMask(self._describe(number), None)
+        return PredictedMask(self._describe(number), resized(self.masks[number], self.size(number)))
+
+    def __iter__(self) -> Iterator[PredictedMask]:
+        return (self[row] for row in range(len(self)))
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.classes[:_SHOWN]) + (", ..." if len(self.classes) > _SHOWN else "")
+        lines = [f"MaskPredictions({len(self):,} rows of {names})" + (":" if len(self) else "")]
+        for row in range(min(_SHOWN, len(self))):
+            error = self.errors.get(row)
+            shares = ", ".join(
+                f"{name} {100 * (self.masks[row] == number).mean():.0f} %"
+                for name, number in list(zip(self.classes, self.numbers, strict=True))[:_SHOWN]
+            )
+            lines.append(f"  {self._describe(row)}: {shares if error is None else f'no prediction: {error}'}")
+        return "\n".join(lines + (["  ..."] if len(self) > _SHOWN else []))
+
+
+def resized(mask: NDArray[Any], size: Size | None) -> NDArray[Any]:
+    """Return a mask in another size: each pixel gets the number at its center.
+
+    Examples
+    --------
+    >>> resized(np.array([[1, 2]]), (2, 3)).tolist()
+    [[1, 2, 2], [1, 2, 2]]
+    """
+    if size is None or size == mask.shape:
+        return mask
+    rows, columns = (((2 * np.arange(new) + 1) * old) // (2 * new) for new, old in zip(size, mask.shape, strict=True))
+    return np.asarray(mask[rows[:, None], columns])
