@@ -172,6 +172,11 @@ class Arrays(Source):
         source._ends = np.cumsum([node.shape[0] for node in nodes], dtype=np.int64)
         return source
 
+    @property
+    def file_ends(self) -> NDArray[np.int64]:
+        """Number of rows up to the end of each file, shape (files,), for a source opened from files."""
+        return self._ends
+
     def describe(self, row: int) -> str:
         """Return the file and the row in it, if rows are in files."""
         if not self._names:

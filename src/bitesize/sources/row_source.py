@@ -14,6 +14,7 @@ from bitesize.errors import BadSetting
 from bitesize.order.mixture import Mixture
 from bitesize.sources.choices import Choice
 from bitesize.sources.contract import RowContract
+from bitesize.sources.protocol import Extents
 from bitesize.spec import Encoded, Field
 
 # Numbers above this and above the number of rows are not class numbers: counting classes would need too much memory.
@@ -154,6 +155,29 @@ class RowSource(RowContract):
             rows = np.arange(start, min(start + _AT_ONCE, len(self)), dtype=np.int64)
             self.read(rows, {name: values[start : start + len(rows)]})
         return values
+
+    def extents(self, rows: NDArray[np.int64]) -> Extents | None:
+        """Return which steps rows cover if they are windows of a time series, which may overlap; None for other rows.
+
+        ``split(..., by="time")`` needs them.
+
+        Parameters
+        ----------
+        rows
+            Row numbers, shape (k,), in any order.
+
+        Returns
+        -------
+        Extents or None
+            Recording, first and last step of each row.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.timeseries(np.arange(10.0), sequence_length=3).extents(np.array([0, 7])).last.tolist()
+        [2, 9]
+        """
+        return None
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}: {field}" for name, field in self.spec.items())
