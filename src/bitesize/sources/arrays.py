@@ -81,6 +81,8 @@ class Arrays(Source):
         """Gather rows."""
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
+        if "x" not in into:
+            return
         x = self._x
         if self._locations is not None:
             found = self._locations.locate(rows)

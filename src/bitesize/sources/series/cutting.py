@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +35,7 @@ class Window:
         If a number is impossible.
     """
 
-    length: Any
+    length: int | None
     stride: int = 1
     rate: int = 1
     start: int | None = None
@@ -57,9 +56,15 @@ class Window:
                 raise BadSetting(f"{name}_index must be a whole number or None, not {value!r}")
 
     @property
+    def rows(self) -> int:
+        """Number of rows of a window."""
+        assert self.length is not None
+        return self.length
+
+    @property
     def span(self) -> int:
         """Number of steps from the first to the last row, both included."""
-        return (self.length - 1) * self.rate + 1
+        return (self.rows - 1) * self.rate + 1
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ def _limits(window: Window, first: int, stop: int) -> tuple[int, int]:
 
 def _bad_windows(missing: NDArray[np.bool_], window: Window, ahead: Sequence[int], possible: int) -> NDArray[np.bool_]:
     """Return which windows contain missing values, or have such targets, by their first step, shape (possible,)."""
-    bad = containing(missing, window.length, window.rate)[:possible].copy()
+    bad = containing(missing, window.rows, window.rate)[:possible].copy()
     for step in ahead:
         at = window.span - 1 + step
         bad |= missing[at : at + possible]

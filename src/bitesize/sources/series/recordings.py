@@ -62,6 +62,10 @@ class Recordings:
     left_out: Mapping[str, int] | None = None
 
 
+# Files of recordings: names, labels, classes, what was left out, and decisions about labels.
+_Files = tuple[Names, Any, tuple[str, ...] | None, Mapping[str, int], tuple[Choice, ...]]
+
+
 def open_recordings(data: Any, labels: Any, fields: Any) -> Recordings:
     """Open the rows of an array, a source, a file, or of several recordings.
 
@@ -128,7 +132,7 @@ def _listed(
     return found.names, found.labels, found.classes, found.left_out, (choice,)
 
 
-def _labeled(names: Names, labels: Any, left_out: Mapping[str, int], *, listed: bool) -> Any:
+def _labeled(names: Names, labels: Any, left_out: Mapping[str, int], *, listed: bool) -> _Files:
     """Return files with the labels that are given for them."""
     found = label_files(None if labels is False else labels, names, listed=listed)
     return names, found.values, found.classes, {**left_out, **found.left_out}, found.choices

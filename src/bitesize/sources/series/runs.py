@@ -52,9 +52,9 @@ class Runs:
     def starts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the first step of windows, by number of the window."""
         if len(self.first) == 1:
-            return self.first[0] + rows * self.stride
+            return np.asarray(self.first[0] + rows * self.stride)
         run = np.searchsorted(self._ends, rows, side="right")
-        return self.first[run] + (rows - self._ends[run] + self.count[run]) * self.stride
+        return np.asarray(self.first[run] + (rows - self._ends[run] + self.count[run]) * self.stride)
 
     def recordings(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the recording of windows, by number of the window."""

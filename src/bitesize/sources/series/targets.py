@@ -177,7 +177,7 @@ def values_ahead(source: Source, horizon: Horizon, columns: Any) -> Ahead | None
             )
         return None
     one_step = is_whole(horizon)
-    steps = [horizon] if one_step else list(horizon) if isinstance(horizon, Sequence | np.ndarray) else []
+    steps: list[Any] = [horizon] if one_step else list(horizon) if isinstance(horizon, Sequence | np.ndarray) else []
     if not steps or not all(is_whole(step, least=0) for step in steps):
         raise BadSetting(
             f"horizon must be a whole number of steps of at least 0, or several, such as range(1, 25), not {horizon!r}"
@@ -191,7 +191,7 @@ def values_ahead(source: Source, horizon: Horizon, columns: Any) -> Ahead | None
     elif isinstance(chosen, tuple):
         shape = (*shape[:-1], len(chosen))
     target = Field(shape if one_step else (len(steps), *shape), field.dtype)
-    return Ahead(name, tuple(map(int, steps)), chosen, target, one_step)
+    return Ahead(name, tuple(int(step) for step in steps), chosen, target, one_step)
 
 
 def _columns(source: Source, columns: Any) -> tuple[str, slice | int | tuple[int, ...]]:

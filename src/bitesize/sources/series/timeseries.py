@@ -196,7 +196,7 @@ def _made(
     source = Windows(
         base,
         made.runs,
-        window.length,
+        window.rows,
         window.rate,
         targets=given,
         ahead=ahead,
