@@ -101,14 +101,13 @@ def stored(kind, data, folder):
         zarr.save(str(folder / "a.zarr"), data)
         return folder / "a.zarr"
     pa = pytest.importorskip("pyarrow")
-    import pyarrow.csv
-    import pyarrow.parquet
+    from pyarrow import csv, parquet
 
     table = pa.table({"abc"[i]: data[:, i] for i in range(data.shape[1])})
     if kind == "csv":
-        pa.csv.write_csv(table, folder / "a.csv")
+        csv.write_csv(table, folder / "a.csv")
         return folder / "a.csv"
-    pa.parquet.write_table(table, folder / "a.parquet", row_group_size=50)
+    parquet.write_table(table, folder / "a.parquet", row_group_size=50)
     return folder / "a.parquet"
 
 
@@ -211,7 +210,8 @@ def test_a_part_in_time_has_no_step_of_another():
     source = bs.timeseries(steps(300), sequence_length=10, sequence_stride=3, horizon=4)
     train, val, test = source.split(0.6, 0.2, 0.2, by="time")
     seen = [set(np.concatenate([np.arange(*span) for span in spans(part)]).tolist()) for part in (train, val, test)]
-    assert not (seen[0] & seen[1] or seen[1] & seen[2])
+    assert not seen[0] & seen[1]
+    assert not seen[1] & seen[2]
     assert max(seen[0]) < min(seen[1])
     assert len(train) + len(val) + len(test) + train.left_out["windows that cross the border between parts"] == len(source)
     later, last = train.split(0.5, by="time")
