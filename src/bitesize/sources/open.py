@@ -22,6 +22,7 @@ from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.contents import refuse_contents
 from bitesize.sources.given import plain_data, plain_labels
 from bitesize.sources.layouts.listing import with_choices
+from bitesize.sources.options import LabelsAs
 from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import SplitRequired
@@ -51,6 +52,7 @@ def open(  # noqa: A001 - reads as bs.open
     file_is_row: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
     listing: str | os.PathLike[str] = "auto",
+    labels_as: LabelsAs | None = None,
 ) -> Source:
     """Open data as a `Source` without loading it: files of one row each are only listed, not opened.
 
@@ -105,6 +107,11 @@ def open(  # noqa: A001 - reads as bs.open
         again. ``"new"``: the objects are listed. Otherwise, path or address of a file that replaces listing: an S3 inventory (its
         ``manifest.json``), or a CSV, Parquet or JSON Lines file with a column of names.
 
+    labels_as
+        For images with annotated objects (COCO, YOLO, Pascal VOC): ``"class"``, the number of the one class of each image; ``"tags"``, float32 of
+        shape (classes,), 1 for each class that an image has; ``"masks"``, the class number of each pixel, 0 for the background. None:
+        classes if no image has objects of several classes, else tags. If given, classes are all that are listed, in each split.
+
     Returns
     -------
     Source
@@ -127,7 +134,11 @@ def open(  # noqa: A001 - reads as bs.open
     >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
-    options = OpenOptions(labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing)
+    if labels_as not in (None, "class", "tags", "masks"):
+        raise BadSetting(f'labels_as must be "class", "tags" or "masks", not {labels_as!r}')
+    options = OpenOptions(
+        labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing, labels_as
+    )
     return _opened_source(data, options) if isinstance(data, Source) else _open_data(data, options)
 
 
@@ -135,6 +146,8 @@ def _opened_source(source: Source, options: OpenOptions) -> Source:
     """Return a source unchanged, which was opened with its own options."""
     if options.labels is not None or options.fields is not None or options.split is not None:
         raise BadSetting("a Source already has labels, fields and a split")
+    if options.labels_as is not None:
+        raise BadSetting("labels_as= is for images with annotated objects, but a Source is already open")
     if options.storage_options is not None or options.listing != "auto":
         raise BadSetting("storage_options= and listing= are for data at addresses, but a Source is already open")
     return source
@@ -192,6 +205,12 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
         name = next((name for name in source.spec if name.lower() in _WEIGHTS and _is_number(source.spec[name])), None)
         if name is not None and len(source.spec) > 1 and name not in (source.label_name, source.primary):
             source = with_choices(_with_weights(source, name), Choice(f"sample weights: the field {name}", "weights="))
+    label = source.spec.get(source.label_name or "")
+    masks = options.labels_as == "masks" and isinstance(label, Encoded)
+    if options.labels_as is not None and not masks and not any("labels_as" in choice.setting for choice in source.choices):
+        raise BadSetting(
+            f"labels_as={options.labels_as!r} is for images with annotated objects in the layouts of COCO, YOLO and Pascal VOC, but this data is {source!r}"
+        )
     if options.tag_delimiter:
         field = source.spec.get(source.label_name or "")
         if not isinstance(field, Field) or not field.shape:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -13,6 +13,8 @@ from bitesize.spec import Mode
 
 if TYPE_CHECKING:
     from bitesize.files.names import Names
+
+LabelsAs = Literal["class", "tags", "masks"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class OpenOptions:
         Settings of the storage of data at addresses, such as credentials; None for those of the environment.
     listing
         Which list of the objects at an address is used: ``"auto"``, ``"new"``, or a file that replaces it.
+    labels_as
+        What annotations of objects become: ``"class"``, ``"tags"`` or ``"masks"``; None where the data decides between the first two.
 
     Examples
     --------
@@ -58,6 +62,7 @@ class OpenOptions:
     file_is_row: bool | None = None
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)  # they may hold secrets
     listing: str | os.PathLike[str] = "auto"
+    labels_as: LabelsAs | None = None
 
 
 class RowFiles(NamedTuple):
