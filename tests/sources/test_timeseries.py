@@ -178,6 +178,8 @@ def test_a_horizon_takes_targets_from_the_data(horizon, columns, shape):
 def test_columns_and_fields_of_targets_have_names(tmp_path):
     source = bs.timeseries(stored("parquet", steps(220), tmp_path), sequence_length=5, horizon=1, target_columns="b")
     assert float(source[0]["y"]) == steps(220)[5, 1]
+    several = bs.timeseries(tmp_path / "a.parquet", sequence_length=5, horizon=1, target_columns=["c", "a"])
+    assert several.target_names == ("c", "a")
     with pytest.raises(bs.BadSetting, match="'d' is not a column: the columns are a, b, c"):
         bs.timeseries(tmp_path / "a.parquet", sequence_length=5, horizon=1, target_columns="d")
     x, y = steps(50), np.arange(50)

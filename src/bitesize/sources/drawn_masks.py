@@ -15,7 +15,7 @@ from bitesize.files.names import Names
 from bitesize.files.pread import read_files
 from bitesize.sources.file_rows import FileSource
 from bitesize.sources.protocol import Into, raise_bad
-from bitesize.sources.shapes import Shapes, draw
+from bitesize.sources.shapes import SCRATCH, Shapes, draw
 from bitesize.spec import Encoded, Mode
 
 # EXIF orientations that exchange width and height.
@@ -106,6 +106,12 @@ class DrawnMasks(FileSource):
         draw(self._shapes.of(row), out.reshape(height, width), (width, height) if sizes is None else (1.0, 1.0))
         if not aligned:
             mask[...] = out.view(np.uint8)
+
+    def scratch(self, rows: int) -> int:
+        """Return the bytes for drawing one mask."""
+        sizes = self._shapes.sizes
+        wide = 0 if sizes is None or self._dtype.itemsize == 1 else int(sizes.prod(axis=1).max()) * self._dtype.itemsize
+        return SCRATCH + wide
 
     def _identity(self) -> bytes:
         return super()._identity() + b"\0" + self._shapes.identity + repr(self.classes).encode()

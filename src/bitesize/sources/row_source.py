@@ -46,6 +46,8 @@ class RowSource(RowContract):
         Name of the field with one sample weight per row (float, at least 0) for training and outputs; None without weights.
     feature_names : tuple of str or None
         Names of the table columns stacked along the last axis of the field ``x``; None for other data.
+    target_names : tuple of str or None
+        Names of the columns stacked along the last axis of the labels, where these are several numbers; None for other labels.
     mixture : Mixture or None
         Shares of the joined sources, for sources made by `bitesize.mix`.
 
@@ -67,6 +69,7 @@ class RowSource(RowContract):
     choices: tuple[Choice, ...] = ()
     weight_name: str | None = None
     feature_names: tuple[str, ...] | None = None
+    target_names: tuple[str, ...] | None = None
     mixture: Mixture | None = None
 
     def __init_subclass__(cls) -> None:

@@ -46,7 +46,7 @@ class SourceWrapper(Source):
         self.spec, self.classes, self.left_out = base.spec, base.classes, base.left_out
         self.layout = base.layout
         self.choices, self.weight_name, self.feature_names = base.choices, base.weight_name, base.feature_names
-        self.paths_root = base.paths_root
+        self.paths_root, self.target_names = base.paths_root, base.target_names
         self.mixture, self.reads_files, self.classes_of = base.mixture, base.reads_files, base.classes_of
         self.checks_files = base.checks_files
 

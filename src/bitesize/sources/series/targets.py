@@ -126,6 +126,13 @@ class Ahead:
     field: Field
     one_step: bool
 
+    def names(self, source: Source) -> tuple[str, ...] | None:
+        """Return the names of the target columns, if they have names and targets have an axis of columns."""
+        known = source.feature_names
+        if known is None or self.name != source.primary or isinstance(self.columns, int):
+            return None
+        return known if isinstance(self.columns, slice) else tuple(known[column] for column in self.columns)
+
     def put(self, values: NDArray[Any], out: NDArray[Any]) -> None:
         """Write targets, given the rows of the field, shape (windows, steps, ...)."""
         columns = self.columns if isinstance(self.columns, slice | int) else list(self.columns)

@@ -76,6 +76,7 @@ class Windows(Source):
         self._checked = [name for name in self.spec if refuse_missing and self.spec[name].dtype.kind in "fc"]
         self.classes = None if targets is None else targets.classes
         self.feature_names, self.reads_files = base.feature_names, base.reads_files
+        self.target_names = None if ahead is None else ahead.names(base)
 
     @property
     def derived_from(self) -> tuple[Source, ...]:
