@@ -208,7 +208,7 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
     label = source.spec.get(source.label_name or "")
     masks = options.labels_as == "masks" and isinstance(label, Encoded)
     if options.labels_as is not None and not masks and not any("labels_as" in choice.setting for choice in source.choices):
-        raise BadSetting(
+        raise NotAnnotated(
             f"labels_as={options.labels_as!r} is for images with annotated objects in the layouts of COCO, YOLO and Pascal VOC, but this data is {source!r}"
         )
     if options.tag_delimiter:
@@ -218,6 +218,10 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
                 f"tag_delimiter={options.tag_delimiter!r} separates tags in text labels, but this data has none"
             )
     return source
+
+
+class NotAnnotated(BadSetting):
+    """Data have no annotated objects, so ``labels_as=`` has no effect."""
 
 
 def _labels_file(path: str) -> NDArray[Any]:
