@@ -19,7 +19,7 @@ from bitesize.errors import BadSetting
 from bitesize.training.settings import TrainSettings
 
 SWITCHES = ("--labels", "--split", "--fields", "--mode", "--no-orient", "--sample-weights", "--tag-delimiter", "--file-is-row",
-            "--no-file-is-row")  # fmt: skip
+            "--no-file-is-row", "--labels-as")  # fmt: skip
 COMMANDS = ("train", "evaluate", "predict", "plan", "check", "stats", "inspect", "bench", "pack")
 
 
@@ -121,3 +121,25 @@ def test_the_options_of_train_are_its_settings_with_the_same_defaults():
     del opening["storage_option"]  # of the process, and not recorded: it may be a secret
     assert options.keys() | opening.keys() | {"data", "fold"} == settings.keys()
     assert options == {name: settings[name] for name in options}
+
+
+def test_labels_as_belongs_to_the_run_but_not_to_data_without_annotations(photographs, tmp_path):
+    files = sorted((photographs).rglob("*.png"))
+    content = {
+        "images": [{"id": i, "file_name": path.relative_to(photographs).as_posix()} for i, path in enumerate(files)],
+        "annotations": [{"image_id": i, "category_id": path.parent.name} for i, path in enumerate(files)],
+        "categories": [{"id": name, "name": name} for name in "ab"],
+    }
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps(content), encoding="utf-8")
+    shown = json.loads(run("info", photographs, "--labels", labels, "--labels-as", "tags", "--json").stdout)
+    assert shown["fields"][1]["what"] == "(2,) float32"
+    out = tmp_path / "run"
+    options = ["--labels", labels, "--labels-as", "class", "--image-size", 16, "--model", "mlp", "--epochs", 1]
+    run("train", photographs, *options, "--out", out)
+    assert json.loads((out / "config.json").read_text())["settings"]["labels_as"] == "class"
+    assert json.loads(run("evaluate", out, photographs, "--labels", labels, "--json").stdout)["rows"] == 24
+    assert json.loads(run("evaluate", out, photographs, "--json").stdout)["rows"] == 24  # class folders
+    run("predict", out, photographs, "--out", tmp_path / "p.csv")
+    assert "is for images with annotated objects" in refused("evaluate", out, photographs, "--labels-as", "class")
+    assert "labels_as='masks' is for" in refused("train", photographs, "--labels-as", "masks")

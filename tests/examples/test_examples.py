@@ -13,6 +13,7 @@ from bitesize.cli.demo_data import write_photos
 
 FOLDER = Path(__file__).parents[2] / "examples"
 MODEL = "own_model"  # a file that `bitesize train --model` takes
+FORECAST = "timeseries_forecast"  # it makes its own data
 NEEDS = {
     "numpy_only": [],
     "sklearn_partial_fit": ["sklearn"],
@@ -43,7 +44,7 @@ def photos(tmp_path_factory):
 
 
 def test_there_is_an_example_of_each_kind_and_each_is_short():
-    assert {path.stem for path in FOLDER.glob("*.py")} == {*NEEDS, MODEL}
+    assert {path.stem for path in FOLDER.glob("*.py")} == {*NEEDS, MODEL, FORECAST}
     for path in FOLDER.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < 50, path
 
@@ -79,6 +80,19 @@ def test_the_example_learns(name, photos):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     assert float(re.findall(r"validation accuracy ([\d.]+)", done.stdout)[-1]) > 0.9, done.stdout
+
+
+@pytest.mark.framework
+@pytest.mark.slow
+def test_the_forecast_is_better_than_the_values_of_a_day_and_of_a_week_before(tmp_path):
+    for package in NEEDS["keras_fit"]:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    command = [sys.executable, str(FOLDER / f"{FORECAST}.py"), str(tmp_path / "series.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    day, week, model = map(float, re.findall(r"(?:before|model) ([\d.]+)", done.stdout)[-3:])
+    assert model < 0.7 * min(day, week), done.stdout
 
 
 @pytest.mark.slow

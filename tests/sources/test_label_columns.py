@@ -283,3 +283,30 @@ def test_a_data_frame_of_paths_and_labels_is_images(tmp_path, write, monkeypatch
     with bs.Loader(source, batch_size=4, memory="32 MiB", shuffle=False, transforms=[bs.Resize(4)]) as loader:
         assert next(iter(loader))["path"][:, 0, 0, 0].tolist() == [0, 1, 2, 3]
     assert "path: images in" in said(source)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "images"])
+def test_several_targets_keep_the_names_of_their_columns(tmp_path, form):
+    table = "path,f,u,v,w\n" + "".join(f"{i}.png,{i},{i / 2},{i},{'ab'[i % 2]}\n" for i in range(8))
+    if form == "images":
+        from PIL import Image
+
+        for i in range(8):
+            Image.new("RGB", (4, 4)).save(tmp_path / f"{i}.png")
+    else:
+        table = "\n".join(line.partition(",")[2] for line in table.splitlines())
+    file = tmp_path / "table.csv"
+    file.write_text(table, encoding="utf-8")
+    if form == "parquet":
+        csv, parquet = pytest.importorskip("pyarrow.csv"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(csv.read_csv(file), tmp_path / "table.parquet")
+        file = tmp_path / "table.parquet"
+    source = bs.open(file, ["v", "u"])
+    assert source.target_names == ("v", "u")
+    assert source[3]["y"].tolist() == [3, 1.5]
+    first, second = source.split(0.5)
+    assert first.target_names == bs.chain([first, second]).target_names == ("v", "u")
+    with pytest.raises(bs.BadSetting, match="must have the same targets"):
+        bs.chain([source, bs.open(file, ["u", "v"])])
+    with pytest.raises(bs.BadSetting, match=r"'w' .*text.*name one as the label, and select the others with fields="):
+        bs.open(file, ["u", "w"])

@@ -31,6 +31,7 @@ _OPTIONS = {
         "split",
         "mode",
         "orient",
+        "labels_as",
         "tag_delimiter",
         "file_is_row",
         "axes",

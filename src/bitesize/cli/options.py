@@ -134,7 +134,7 @@ class Opening:
 
     Attributes
     ----------
-    labels, split, fields, mode, orient, tag_delimiter, file_is_row, axes, pages
+    labels, split, fields, mode, orient, labels_as, tag_delimiter, file_is_row, axes, pages
         As in `bitesize.open`; fields as text.
     sample_weights
         The ``weights`` of `bitesize.open`.
@@ -178,6 +178,14 @@ class Opening:
         str | None,
         typer.Option(
             metavar="NAME", help="Column of sample weights. Columns named weight or sample_weight are found automatically."
+        ),
+    ] = None
+    labels_as: Annotated[
+        str | None,
+        typer.Option(
+            metavar="class|tags|masks",
+            help="What annotations of objects (COCO, YOLO, Pascal VOC) become: the class of each image, a 0 or 1 for each class, or masks. "
+            "Default: class, or tags if images have objects of several classes.",
         ),
     ] = None
     tag_delimiter: Annotated[

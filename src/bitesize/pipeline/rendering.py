@@ -253,7 +253,9 @@ def _place(source: Source) -> Place:
     if isinstance(source, SourceWrapper) and source.holds_chunks:
         return "addresses"
     located = source.locate(np.zeros(1, np.int64))
-    return "files" if located is None or located.array is None else "array"
+    if located is None or not located.in_memory:
+        return "files"
+    return "addresses" if located.array is None else "array"
 
 
 def _read(rows: NDArray[np.int64], into: Mapping[str, Any], context: ReadContext) -> dict[int, Exception]:

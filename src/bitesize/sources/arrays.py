@@ -81,6 +81,8 @@ class Arrays(Source):
         """Gather rows."""
         if self._labels is not None and "y" in into:
             into["y"][...] = self._labels[rows]
+        if "x" not in into:
+            return
         x = self._x
         if self._locations is not None:
             found = self._locations.locate(rows)
@@ -171,6 +173,11 @@ class Arrays(Source):
         source._names = [os.fsdecode(path) for path in paths]
         source._ends = np.cumsum([node.shape[0] for node in nodes], dtype=np.int64)
         return source
+
+    @property
+    def file_ends(self) -> NDArray[np.int64]:
+        """Number of rows up to the end of each file, shape (files,), for a source opened from files."""
+        return self._ends
 
     def describe(self, row: int) -> str:
         """Return the file and the row in it, if rows are in files."""

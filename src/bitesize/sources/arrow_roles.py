@@ -222,7 +222,8 @@ def _add_labels(columns: TableColumns, labels: list[str], roles: Roles) -> None:
     odd = next((name for name in labels if not _is_number(columns.by_name[name])), None)
     if odd is not None:
         raise BadSetting(
-            f"labels={labels}: several label columns must hold numbers, but {odd!r} is {columns.by_name[odd].why or 'not numeric'}"
+            f"labels={labels}: several label columns must hold numbers, but {odd!r} is {columns.by_name[odd].why or 'not numeric'}: name one as the label, "
+            "and select the others with fields=, which makes class numbers of text (source.classes_of has the names)"
         )
     roles.targets = labels
     roles.label = "y" if "y" not in roles.fields else "labels"

@@ -171,6 +171,8 @@ class ArrowSource(ArrowTable):
         self.spec[self._label] = Field((len(names),), dtype)
         if binary:
             self.classes = tuple(names)
+        else:
+            self.target_names = tuple(names)
         form = "a 0 or 1 for each" if binary else "numbers"
         self.choices = (*self.choices, Choice(f"labels: {form} of {', '.join(names)}", "labels="))
 

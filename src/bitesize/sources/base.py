@@ -262,6 +262,7 @@ class Source(RowSource, Format):
             or ``"folder"``, the folder of the file: its path below the class folder, so that ``ill/p3/1.png`` and ``well/p3/7.png``
             belong to one group, ``p3``; or a regular expression with one group in parentheses, which is searched for in the path
             relative to `paths_root`: ``r"(patient\d+)"``. A string is first compared with ``"folder"``, then with the column names.
+            For windows of `bitesize.timeseries`, ``"time"``: the first part has the earliest steps, and windows across a border are left out.
             Groups are split as units: fractions are approximated as far as group sizes allow, and classes are ignored.
 
         Returns

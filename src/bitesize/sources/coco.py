@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, BadSetting, first_few
 from bitesize.files.scan import class_key
 from bitesize.sources.choices import Choice
 from bitesize.sources.column_names import LABELS, PATHS, first_named
@@ -45,8 +45,33 @@ class CocoLabels(NamedTuple):
     choices: tuple[Choice, ...] = ()
 
 
-def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
+class Annotations(NamedTuple):
+    """The lists of a COCO file, whose ids agree.
+
+    Attributes
+    ----------
+    images : dict
+        Records of the images, by id.
+    names : dict
+        Names of the categories, by id.
+    of_image : dict
+        Annotations of each image, by id of the image.
+    """
+
+    images: dict[Any, dict[str, Any]]
+    names: dict[Any, str]
+    of_image: dict[Any, list[dict[str, Any]]]
+
+
+def coco_labels(path: str | os.PathLike[str], labels_as: str | None = None) -> CocoLabels:
     """Return the categories of each image, or the labels of a list of records, such as ``[{"file_name": "0.png", "label": "cat"}]``.
+
+    Parameters
+    ----------
+    path
+        The JSON file.
+    labels_as
+        ``"class"`` or ``"tags"``; None: tags if an image has several categories.
 
     Raises
     ------
@@ -57,37 +82,80 @@ def coco_labels(path: str | os.PathLike[str]) -> CocoLabels:
     content = _loaded(where)
     if isinstance(content, list) and content and all(isinstance(record, dict) for record in content):
         return _of_records(content, where)
+    found = _annotations(content, where)
+    classes_of = {number: {found.names[each["category_id"]] for each in own} for number, own in found.of_image.items()}
+    if not any(classes_of.values()):
+        raise BadFile(f"{where} has no annotation with a category")
+    files = {number: str(record["file_name"]) for number, record in found.images.items()}
+    several = [files[number] for number, of in classes_of.items() if len(of) > 1]
+    every = sorted(set(found.names.values()), key=class_key)
+    if labels_as == "tags" or (labels_as is None and several):
+        tags = np.array([[name in of for name in every] for of in classes_of.values()], np.float32)
+        said = said_tags(len(several), len(files), len(every), sum(not of for of in classes_of.values()))
+        return CocoLabels(list(files.values()), tags, tuple(every), {}, (said,))
+    if several:
+        raise one_class_only(where, several)
+    class_of = {number: next(iter(of)) for number, of in classes_of.items() if of}
+    classes = every if labels_as else sorted(set(class_of.values()), key=class_key)
+    numbers = {name: i for i, name in enumerate(classes)}
+    labels = np.array([numbers[name] for name in class_of.values()], np.int64)
+    without = len(files) - len(class_of)
+    left_out = {"images without an annotation": without} if without else {}
+    return CocoLabels([files[number] for number in class_of], labels, tuple(classes), left_out, (SAID_CLASS,))
+
+
+SAID_CLASS = Choice("labels: one category for each image, as class numbers", "labels_as=")
+
+
+def said_tags(several: int, images: int, classes: int, without: int) -> Choice:
+    """Return the choice that says that labels are 0 or 1 for each class."""
+    empty = f"; {without:,} images have none" if without else ""
+    return Choice(
+        f"labels: {several:,} of {images:,} images have several categories: 0 or 1 for each of {classes}{empty}",
+        "labels_as=",
+    )
+
+
+def one_class_only(where: str, several: list[str]) -> BadSetting:
+    """Return the error for images of several classes, where one is wanted."""
+    return BadSetting(
+        f"labels_as='class' needs images of one class, but {len(several):,} images of {where} have several: {first_few(several, 5)}; "
+        "labels_as='tags' makes a 0 or 1 for each class"
+    )
+
+
+def coco_annotations(path: str) -> Annotations:
+    """Return the lists of a COCO file.
+
+    Raises
+    ------
+    BadFile
+        As `coco_labels`.
+    """
+    return _annotations(_loaded(path), path)
+
+
+def _annotations(content: Any, where: str) -> Annotations:
+    """Return the lists of the content of a COCO file."""
     _check(content, where)
     names = {record["id"]: str(record["name"]) for record in content["categories"]}
-    files = {record["id"]: str(record["file_name"]) for record in content["images"]}
-    for kind, known in (("images", files), ("categories", names)):
+    images = {record["id"]: record for record in content["images"]}
+    for kind, known in (("images", images), ("categories", names)):
         if len(known) < len(content[kind]):
             raise BadFile(f"{where}: several entries of {kind!r} have the same id")
-    classes_of: dict[Any, set[str]] = {number: set() for number in files}
+    of_image: dict[Any, list[dict[str, Any]]] = {number: [] for number in images}
     unknown = []
     for record in content["annotations"]:
         image, category = record["image_id"], record["category_id"]
-        if image in classes_of and category in names:
-            classes_of[image].add(names[category])
+        if image in of_image and category in names:
+            of_image[image].append(record)
         else:
             unknown.append(f"image {image!r}, category {category!r}")
     if unknown:
         raise BadFile(
             f"{where}: {len(unknown)} annotations refer to an unknown image or category: {'; '.join(unknown[:_NAMED])}"
         )
-    if not any(classes_of.values()):
-        raise BadFile(f"{where} has no annotation with a category")
-    if max(map(len, classes_of.values())) > 1:
-        classes = sorted(set(names.values()), key=class_key)
-        several = np.array([[name in of for name in classes] for of in classes_of.values()], np.float32)
-        return CocoLabels(list(files.values()), several, tuple(classes), {})
-    class_of = {number: next(iter(of)) for number, of in classes_of.items() if of}
-    classes = sorted(set(class_of.values()), key=class_key)
-    numbers = {name: i for i, name in enumerate(classes)}
-    labels = np.array([numbers[name] for name in class_of.values()], np.int64)
-    without = len(files) - len(class_of)
-    left_out = {"images without an annotation": without} if without else {}
-    return CocoLabels([files[number] for number in class_of], labels, tuple(classes), left_out)
+    return Annotations(images, names, of_image)
 
 
 def _of_records(records: list[Any], where: str) -> CocoLabels:

@@ -24,6 +24,7 @@ from bitesize.sources.contents import refuse_contents
 from bitesize.sources.given import plain_data, plain_labels
 from bitesize.sources.image_modes import with_modes
 from bitesize.sources.layouts.listing import with_choices
+from bitesize.sources.options import LabelsAs
 from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.sources.splits import SplitRequired
@@ -52,9 +53,10 @@ def open(  # noqa: A001 - reads as bs.open
     tag_delimiter: str | None = None,
     file_is_row: bool | None = None,
     axes: str | None = None,
+    pages: Pages | None = None,
+    labels_as: LabelsAs | None = None,
     storage_options: Mapping[str, Any] | None = None,
     listing: str | os.PathLike[str] = "auto",
-    pages: Pages | None = None,
 ) -> Source:
     """Open data as a `Source` without loading it: files of one row each are only listed, not opened.
 
@@ -106,6 +108,15 @@ def open(  # noqa: A001 - reads as bs.open
     axes
         For arrays and files of arrays, what the axes of one row are: ``"HW"``, ``"HWC"`` (images), ``"DHW"`` or ``"DHWC"`` (volumes:
         depth, height, width, channels). None: the shape decides; rows with four axes are volumes, and rows with three are images.
+    pages
+        What the pages of TIFF files are: ``"first"``: only the first page is read; ``"channels"``: channels of one image, (H, W, pages);
+        ``"depth"``: slices of a volume, (pages, H, W) or (pages, H, W, C); ``"rows"``: one row each, with the label of their file. Values
+        are unchanged, and all files must have the shape and the type of the first one. None: what the metadata of the first file say
+        (ImageJ, OME), else ``"first"``; `Source.choices` says so.
+    labels_as
+        For images with annotated objects (COCO, YOLO, Pascal VOC): ``"class"``, the number of the one class of each image; ``"tags"``, float32 of
+        shape (classes,), 1 for each class that an image has; ``"masks"``, the class number of each pixel, 0 for the background. None:
+        classes if no image has objects of several classes, else tags. If given, classes are all that are listed, in each split.
     storage_options
         For data at addresses, settings of its storage, for this process: credentials, ``endpoint``, ``region``, ``profile``,
         ``anonymous=True`` for public data, ``requester_pays=True``. None: environment variables, profiles and roles of the machine.
@@ -113,11 +124,6 @@ def open(  # noqa: A001 - reads as bs.open
         For folders at addresses. ``"auto"``: a list of more than 10,000 objects that is less than a day old is used again; others are made
         again. ``"new"``: the objects are listed. Otherwise, path or address of a file that replaces listing: an S3 inventory (its
         ``manifest.json``), or a CSV, Parquet or JSON Lines file with a column of names.
-    pages
-        What the pages of TIFF files are: ``"first"``: only the first page is read; ``"channels"``: channels of one image, (H, W, pages);
-        ``"depth"``: slices of a volume, (pages, H, W) or (pages, H, W, C); ``"rows"``: one row each, with the label of their file. Values
-        are unchanged, and all files must have the shape and the type of the first one. None: what the metadata of the first file say
-        (ImageJ, OME), else ``"first"``; `Source.choices` says so.
 
     Returns
     -------
@@ -142,8 +148,10 @@ def open(  # noqa: A001 - reads as bs.open
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
     check_pages(pages)
+    if labels_as not in (None, "class", "tags", "masks"):
+        raise BadSetting(f'labels_as must be "class", "tags" or "masks", not {labels_as!r}')
     options = OpenOptions(
-        labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing, axes, pages
+        labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing, axes, pages, labels_as
     )
     return _opened_source(data, options) if isinstance(data, Source) else _open_data(data, options)
 
@@ -152,10 +160,14 @@ def _opened_source(source: Source, options: OpenOptions) -> Source:
     """Return a source unchanged, which was opened with its own options."""
     if options.labels is not None or options.fields is not None or options.split is not None:
         raise BadSetting("a Source already has labels, fields and a split")
+    if options.labels_as is not None:
+        raise BadSetting("labels_as= is for images with annotated objects, but a Source is already open")
     if options.storage_options is not None or options.listing != "auto":
         raise BadSetting("storage_options= and listing= are for data at addresses, but a Source is already open")
     if options.axes is not None:
         raise BadSetting(f"axes={options.axes!r} is for data that is opened now, but a Source is already open")
+    if options.pages is not None:
+        raise BadSetting(f"pages={options.pages!r} is for data that is opened now, but a Source is already open")
     return source
 
 
@@ -212,6 +224,12 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
         name = next((name for name in source.spec if name.lower() in _WEIGHTS and _is_number(source.spec[name])), None)
         if name is not None and len(source.spec) > 1 and name not in (source.label_name, source.primary):
             source = with_choices(_with_weights(source, name), Choice(f"sample weights: the field {name}", "weights="))
+    label = source.spec.get(source.label_name or "")
+    masks = options.labels_as == "masks" and isinstance(label, Encoded)
+    if options.labels_as is not None and not masks and not any("labels_as" in choice.setting for choice in source.choices):
+        raise NotAnnotated(
+            f"labels_as={options.labels_as!r} is for images with annotated objects in the layouts of COCO, YOLO and Pascal VOC, but this data is {source!r}"
+        )
     if options.tag_delimiter:
         field = source.spec.get(source.label_name or "")
         if not isinstance(field, Field) or not field.shape:
@@ -219,6 +237,10 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
                 f"tag_delimiter={options.tag_delimiter!r} separates tags in text labels, but this data has none"
             )
     return source
+
+
+class NotAnnotated(BadSetting):
+    """Data have no annotated objects, so ``labels_as=`` has no effect."""
 
 
 def _labels_file(path: str) -> NDArray[Any]:

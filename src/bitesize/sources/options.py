@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -13,6 +13,8 @@ from bitesize.spec import Mode, Pages
 
 if TYPE_CHECKING:
     from bitesize.files.names import Names
+
+LabelsAs = Literal["class", "tags", "masks"]
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,15 @@ class OpenOptions:
         Whether each file is one row, for kinds of files that may hold one row or many; None where the source is to find out.
     storage_options
         Settings of the storage of data at addresses, such as credentials; None for those of the environment.
-    pages
-        What the pages of a TIFF are: ``"first"`` (the others are left out), ``"channels"``, ``"depth"`` or ``"rows"``; None where its
-        metadata decide.
     listing
         Which list of the objects at an address is used: ``"auto"``, ``"new"``, or a file that replaces it.
     axes
         Axes of rows that are arrays, such as ``"DHW"``; None where the shape decides.
+    pages
+        What the pages of a TIFF are: ``"first"`` (the others are left out), ``"channels"``, ``"depth"`` or ``"rows"``; None where its
+        metadata decide.
+    labels_as
+        What annotations of objects become: ``"class"``, ``"tags"`` or ``"masks"``; None where the data decides between the first two.
 
     Examples
     --------
@@ -65,6 +69,7 @@ class OpenOptions:
     listing: str | os.PathLike[str] = "auto"
     axes: str | None = None
     pages: Pages | None = None
+    labels_as: LabelsAs | None = None
 
 
 class RowFiles(NamedTuple):

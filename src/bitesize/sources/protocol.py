@@ -133,6 +133,20 @@ class ChunkStarts(NamedTuple):
     nbytes: NDArray[np.int64] | None = None
 
 
+class Extents(NamedTuple):
+    """Which steps of a recording rows cover, for rows that are windows of a time series; see `RowSource.extents`.
+
+    Attributes
+    ----------
+    recording, first, last : ndarray of int64, shape (rows,)
+        The recording of each row, its first step, and its last step including steps of targets.
+    """
+
+    recording: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+
+
 def raise_bad(failed: Mapping[int, Exception]) -> None:
     """Raise `BadRows` if any row failed; `Source.read` calls this after it has read all other rows.
 

@@ -10,6 +10,7 @@ import numpy as np
 from bitesize.decode.decode import decode, pixels_nbytes
 from bitesize.decode.header import read_info
 from bitesize.decode.info import check_pixels
+from bitesize.decode.mask import decode_mask, mask_dtype
 from bitesize.errors import BadRows, DoesNotFit
 from bitesize.memory.limits import available
 from bitesize.sources.row_source import RowSource
@@ -30,8 +31,8 @@ def read_row(source: RowSource, row: int) -> dict[str, Any]:
     Returns
     -------
     dict of str to ndarray, scalar or str
-        Each field; images decoded, shape (height, width, channels) uint8, rotated upright if the source says so; class
-        names instead of class numbers. ``"path"`` is the path of the row's file, or its name within a file, unless a field has this name.
+        Each field; images decoded, shape (height, width, channels) uint8, and masks, shape (height, width), rotated upright if the source
+        says so; class names instead of class numbers. ``"path"`` is the path of the row's file, or its name within a file, unless a field has this name.
 
     Raises
     ------
@@ -65,7 +66,12 @@ def _decoded(data: memoryview, field: Encoded) -> Any:
         raise DoesNotFit(
             f"an image of {info.width} x {info.height} needs {nbytes:,} bytes, but {limit.room:,} are available"
         )
-    pixels = decode(data, info, field.mode, 8, np.empty(nbytes, np.uint8))
+    if field.kind == "mask":
+        dtype = mask_dtype(data, info)
+        out = np.empty(info.width * info.height * dtype.itemsize, np.uint8)
+        pixels = decode_mask(data, info, dtype, out)[..., 0]
+    else:
+        pixels = decode(data, info, field.mode, 8, np.empty(nbytes, np.uint8))
     return upright(pixels, info.orientation) if field.orient else pixels
 
 

@@ -14,6 +14,7 @@ from bitesize.errors import BadSetting
 from bitesize.order.mixture import Mixture
 from bitesize.sources.choices import Choice
 from bitesize.sources.contract import RowContract
+from bitesize.sources.protocol import Extents
 from bitesize.spec import Encoded, Field
 
 # Numbers above this and above the number of rows are not class numbers: counting classes would need too much memory.
@@ -45,6 +46,8 @@ class RowSource(RowContract):
         Name of the field with one sample weight per row (float, at least 0) for training and outputs; None without weights.
     feature_names : tuple of str or None
         Names of the table columns stacked along the last axis of the field ``x``; None for other data.
+    target_names : tuple of str or None
+        Names of the columns stacked along the last axis of the labels, where these are several numbers; None for other labels.
     mixture : Mixture or None
         Shares of the joined sources, for sources made by `bitesize.mix`.
 
@@ -66,6 +69,7 @@ class RowSource(RowContract):
     choices: tuple[Choice, ...] = ()
     weight_name: str | None = None
     feature_names: tuple[str, ...] | None = None
+    target_names: tuple[str, ...] | None = None
     mixture: Mixture | None = None
 
     def __init_subclass__(cls) -> None:
@@ -154,6 +158,29 @@ class RowSource(RowContract):
             rows = np.arange(start, min(start + _AT_ONCE, len(self)), dtype=np.int64)
             self.read(rows, {name: values[start : start + len(rows)]})
         return values
+
+    def extents(self, rows: NDArray[np.int64]) -> Extents | None:
+        """Return which steps rows cover if they are windows of a time series, which may overlap; None for other rows.
+
+        ``split(..., by="time")`` needs them.
+
+        Parameters
+        ----------
+        rows
+            Row numbers, shape (k,), in any order.
+
+        Returns
+        -------
+        Extents or None
+            Recording, first and last step of each row.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.timeseries(np.arange(10.0), sequence_length=3).extents(np.array([0, 7])).last.tolist()
+        [2, 9]
+        """
+        return None
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}: {field}" for name, field in self.spec.items())

@@ -202,7 +202,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "folder", "images with COCO's JSON", "`labels=` is a `.json` file",
-        "the class of each image, or a 0 or 1 for each class where images have several; of `{name: label}` the label", "`labels=`", _labels_json,
+        "the class of each image, or a 0 or 1 for each class where images have several; of `{name: label}` the label", "`labels_as=`, `labels=`", _labels_json,
     ),
     Rule(
         "folder", "files with a table of labels", "`labels=` is a table with the columns `path` and `label`",
@@ -210,17 +210,17 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "folder", "YOLO", "`images/` and `labels/*.txt`, in splits or not; or images and `.txt` files of boxes side by side",
-        "the class of each image's boxes, or a 0 or 1 for each class where images have several; names from `data.yaml`", "`labels=False`, `labels=`",
+        "the class of each image's boxes, or a 0 or 1 for each class where images have several; names from `data.yaml`", "`labels_as=`, `labels=False`, `labels=`",
         object_labels.yolo,
     ),
     Rule(
         "folder", "Pascal VOC", "`JPEGImages/` and `Annotations/*.xml`, or both side by side; splits from `ImageSets/Main`",
-        "the class of each image's objects, or a 0 or 1 for each class where images have several", "`labels=False`, `labels=\"SegmentationClass\"`",
+        "the class of each image's objects, or a 0 or 1 for each class where images have several", "`labels_as=`, `labels=False`, `labels=\"SegmentationClass\"`",
         object_labels.pascal_voc,
     ),
     Rule(
         "folder", "COCO", "`annotations/instances_*.json`, `_annotations.coco.json`, with a folder of images",
-        "as for `labels=` with that file; splits by the files' names", "`labels=False`, `labels=`", annotated_folders.coco_folder,
+        "as for `labels=` with that file; splits by the files' names", "`labels_as=`, `labels=False`, `labels=`", annotated_folders.coco_folder,
     ),
     Rule(
         "folder", "images and masks", "two folders with such names, for example `images/` and `masks/`, `train_images/` and `train_masks/`",
@@ -269,7 +269,7 @@ RULES: tuple[Rule, ...] = (
         "`labels=False`", lambda path, options: annotated_folders.file_list(path, options) if paths.isfile(path) else None,
     ),
     Rule("path", "COCO's JSON", "a `.json` file of images, annotations and categories", "the images that it names, next to it or in a folder next to it",
-         "`labels=` with the folder of images", annotated_folders.coco_file),
+         "`labels_as=`, `labels=` with the folder of images", annotated_folders.coco_file),
     Rule("path", "one file", "a file of a known format", "its rows, or itself as one row", "`file_is_row=`", _one_file),
     Rule("path", "a part of a file", "`file.h5::group/dataset`", "that group or dataset", "open the whole file", _inside_file),
     Rule("path", "a pattern", "`*`, `?`, `[...]`, `**`", "all files that match, in natural order, without labels", "`labels=`", _pattern),

@@ -158,6 +158,7 @@ class Table(WithFields):
         label = classes.pop(chosen.label, None)
         made = cls(source, arrays, label, chosen.label, tables=tables, names=[*columns], rows=rows)
         made.classes_of = classes
+        made.target_names = tuple(chosen.targets) if chosen.targets and label is None else None
         made.weight_name = chosen.weight
         made.choices = (*made.choices, *choices)
         check_repeated(existing.names, made)

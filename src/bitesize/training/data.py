@@ -15,7 +15,7 @@ from bitesize.errors import BadRows, BadSetting, NotFound
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.features import SelectedFeatures
-from bitesize.sources.open import open_to_train
+from bitesize.sources.open import NotAnnotated, open_to_train
 from bitesize.sources.splits import SplitRequired, usual_split
 from bitesize.spec import Field
 from bitesize.training.adapting import fits, image_mode, is_row
@@ -178,6 +178,15 @@ def open_for_run(
     if labeled and parse_labels(labels) is False:
         raise BadSetting(_NO_LABELS.format("evaluation"))
     settings = TrainSettings.from_dict(config["settings"])
+    if settings.labels_as is not None and "labels_as" not in given:
+        if labeled:
+            try:
+                return open_for_run(
+                    config, data, {**given, "labels_as": settings.labels_as}, labels=labels, split=split, labeled=True
+                )
+            except NotAnnotated:  # other data than the run's, such as class folders
+                pass
+        settings = replace(settings, labels_as=None)
     settings = settings.with_opening({"mode": image_mode(config) or settings.mode, **given})
     features = tuple(config["features"]) if config.get("features") else None
     column = labels if labels is not None else _column_of_labels(settings)

@@ -21,7 +21,7 @@ from bitesize.transforms.normalize import Scale
 IMAGE_SIZE = 96
 
 # Settings of `bitesize.open` that a run saves, and their names here; evaluation and prediction use the same settings.
-OPENING = {name: name for name in ("fields", "mode", "orient", "tag_delimiter", "file_is_row", "axes", "pages")} | {
+OPENING = {name: name for name in ("fields", "mode", "orient", "labels_as", "tag_delimiter", "file_is_row", "axes", "pages")} | {
     "weights": "sample_weights"
 }
 
@@ -34,7 +34,7 @@ class TrainSettings:
     ----------
     data, labels, val
         Arguments of `bitesize.open`: the data, labels as text (see `parse_labels`), and validation data.
-    split, fields, mode, orient, tag_delimiter, file_is_row, axes, pages
+    split, fields, mode, orient, labels_as, tag_delimiter, file_is_row, axes, pages
         As in `bitesize.open`.
     sample_weights
         Column of sample weights, the ``weights`` of `bitesize.open`.
@@ -102,6 +102,7 @@ class TrainSettings:
     mode: str = "auto"
     orient: bool = True
     sample_weights: str | None = None
+    labels_as: str | None = None
     tag_delimiter: str | None = None
     file_is_row: bool | None = None
     axes: str | None = None

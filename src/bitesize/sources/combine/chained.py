@@ -68,6 +68,11 @@ def check_alike(sources: Sequence[Source], action: str) -> None:
                 f"sources to {action} must have the same columns in x: one source has {first_few(columns, 10)}, source {i} has "
                 f"{first_few(other.feature_names, 10)}. fields= of bs.open sets the columns of x and their order"
             )
+        if other.target_names != first.target_names:
+            raise BadSetting(
+                f"sources to {action} must have the same targets: source 0 has {first.target_names}, source {i} {other.target_names}. "
+                "labels= of bs.open sets their order"
+            )
         if other.classes_of != first.classes_of:
             raise BadSetting(
                 f"sources to {action} must have the same classes: source 0 has {dict(first.classes_of)}, source {i} {dict(other.classes_of)}"
@@ -93,6 +98,7 @@ class Chained(Source):
         self.spec, self.classes, self.classes_of = first.spec, first.classes, first.classes_of
         self.layout = first.layout if all(part.layout == first.layout for part in parts) else ""
         self.feature_names = next((part.feature_names for part in parts if part.feature_names), None)
+        self.target_names = next((part.target_names for part in parts if part.target_names), None)
         self.choices = tuple(dict.fromkeys(choice for part in parts for choice in part.choices))
         self._name_weights(parts)
         self.paths_root = common_folder([part.paths_root for part in parts])

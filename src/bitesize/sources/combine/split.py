@@ -14,6 +14,7 @@ from bitesize.checks import is_whole
 from bitesize.errors import BadSetting, first_few
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.combine.time_split import CROSSING, NOWHERE, overlap_hint, parts_by_time
 from bitesize.sources.groups import choice_of, groups_of, suggested_groups
 from bitesize.sources.labels import split_classes, split_groups
 
@@ -28,6 +29,8 @@ def split(
 ) -> tuple[Source, ...]:  # fmt: skip
     """Split the rows of a source; see `Source.split`."""
     shares = _shares(fractions)
+    if _by_time(source, by):
+        return _parts_by_time(source, shares)
     random = _random(seed, _SPLIT)
     rows, groups = len(source), None if by is None else groups_of(source, by)
     if len(shares) == 2:
@@ -50,6 +53,8 @@ def folds(source: Source, k: int, seed: int, by: str | ArrayLike | None) -> list
     """Return the folds of a source; see `Source.folds`."""
     if not is_whole(k, least=2):
         raise BadSetting(f"folds needs a whole number of at least 2, such as 5, not {k!r}")
+    if _by_time(source, by):
+        return _folds_by_time(source, int(k))
     random = _random(seed, _FOLDS)
     groups = None if by is None else groups_of(source, by)
     if k > len(source):
@@ -61,6 +66,40 @@ def folds(source: Source, k: int, seed: int, by: str | ArrayLike | None) -> list
     _report_missing_classes(source, fold_of, int(k), "fold")
     choices = _choices(source, by, groups)
     return [(_part(source, fold_of != fold, choices), _part(source, fold_of == fold, choices)) for fold in range(k)]
+
+
+def _by_time(source: Source, by: str | ArrayLike | None) -> bool:
+    """Return whether windows are split by time, not by a column of this name."""
+    return isinstance(by, str) and by == "time" and "time" not in source.column_names
+
+
+def _parts_by_time(source: Source, shares: Sequence[float]) -> tuple[Source, ...]:
+    """Split windows by time: the first part is the earliest."""
+    part_of = parts_by_time(source, shares)
+    _refuse_empty(part_of[part_of != NOWHERE], shares, None)
+    return tuple(_without_crossing(source, part_of == number, part_of) for number in range(len(shares)))
+
+
+def _folds_by_time(source: Source, k: int) -> list[tuple[Source, Source]]:
+    """Return folds whose validation rows are k periods one after another."""
+    part_of = parts_by_time(source, [1 / k] * k)
+    _refuse_empty(part_of[part_of != NOWHERE], [1 / k] * k, None)
+    return [
+        (
+            _without_crossing(source, (part_of != fold) & (part_of != NOWHERE), part_of),
+            _without_crossing(source, part_of == fold, part_of),
+        )
+        for fold in range(k)
+    ]
+
+
+def _without_crossing(source: Source, rows: NDArray[np.bool_], part_of: NDArray[np.int64]) -> Source:
+    """Return a part, which says how many windows are in no part."""
+    part = source.subset(rows)
+    crossing = int((part_of == NOWHERE).sum())
+    if crossing:
+        part.left_out = {**part.left_out, CROSSING: crossing}
+    return part
 
 
 def _shares(fractions: Sequence[Any]) -> list[float]:
@@ -184,7 +223,7 @@ def _choices(source: Source, by: str | ArrayLike | None, groups: NDArray[Any] | 
         return (choice_of(by, groups),)
     if groups is not None:
         return ()
-    suggestion = suggested_groups(source)
+    suggestion = overlap_hint(source) or suggested_groups(source)
     if suggestion is None:
         return ()
     if suggestion not in source.choices:

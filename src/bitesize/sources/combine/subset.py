@@ -12,7 +12,7 @@ from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.wrapper import SourceWrapper
-from bitesize.sources.protocol import ChunkStarts, Into, Located
+from bitesize.sources.protocol import ChunkStarts, Extents, Into, Located
 
 
 def subset(source: Source, rows: ArrayLike) -> Source:
@@ -114,6 +114,10 @@ class Subset(SourceWrapper):
     def paths(self, row: int) -> tuple[bytes, ...]:
         """Return the paths of a row in the base."""
         return self.base.paths(int(self._rows[row]))
+
+    def extents(self, rows: NDArray[np.int64]) -> Extents | None:
+        """Return the steps of rows of the base."""
+        return self.base.extents(self._rows[rows])
 
     def _identity(self) -> bytes:
         return self.base.fingerprint().encode() + self._rows.tobytes()

@@ -41,6 +41,7 @@ class WithFields(SourceWrapper):
         self._label = label if label in arrays else None
         self._labels = self._arrays.get(label)
         self.classes = classes if self._label else base.classes
+        self.target_names = None if self._label else base.target_names
         x = base.spec[base.primary]
         own = {name: label_field(array, x) for name, array in self._arrays.items()}
         self.spec = {name: own.get(name, field) for name, field in {**base.spec, **own}.items()}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bitesize.decode.header import ImageInfo
 from bitesize.sources.base import Source
-from bitesize.sources.protocol import ChunkStarts, Into, Located
+from bitesize.sources.protocol import ChunkStarts, Extents, Into, Located
 
 
 def left_out_of(sources: Iterable[Source]) -> Mapping[str, int]:
@@ -46,7 +46,7 @@ class SourceWrapper(Source):
         self.spec, self.classes, self.left_out = base.spec, base.classes, base.left_out
         self.layout = base.layout
         self.choices, self.weight_name, self.feature_names = base.choices, base.weight_name, base.feature_names
-        self.paths_root = base.paths_root
+        self.paths_root, self.target_names = base.paths_root, base.target_names
         self.mixture, self.reads_files, self.classes_of = base.mixture, base.reads_files, base.classes_of
         self.checks_files = base.checks_files
 
@@ -127,6 +127,10 @@ class SourceWrapper(Source):
     def paths(self, row: int) -> tuple[bytes, ...]:
         """Return the paths of a row in the base."""
         return self.base.paths(row)
+
+    def extents(self, rows: NDArray[np.int64]) -> Extents | None:
+        """Return the steps of rows of the base."""
+        return self.base.extents(rows)
 
     def _identity(self) -> bytes:
         return self.base.fingerprint().encode()

@@ -83,6 +83,7 @@ class Zipped(Source):
         self._labeled = known[self._label] if self._label else None
         unclear = {name: source.classes for name, source in known.items() if name != self._label and source.classes}
         self.classes = None if self._labeled is None else self._labeled.classes
+        self.target_names = None if self._labeled is None else self._labeled.target_names
         self.classes_of = unclear | {
             name: source.classes_of[inner_name]
             for own, source in parts

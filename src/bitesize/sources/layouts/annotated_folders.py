@@ -17,7 +17,9 @@ from bitesize.sources.addresses import configure
 from bitesize.sources.arrays import Arrays
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
-from bitesize.sources.coco import coco_labels
+from bitesize.sources.coco import coco_annotations, coco_labels
+from bitesize.sources.coco_masks import coco_shapes
+from bitesize.sources.drawn_masks import DrawnMasks
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.layouts.listing import no_fields, one_kind, with_choices
@@ -74,18 +76,33 @@ def coco(labels: str, folder: str, options: OpenOptions) -> Source:
     """Open the images of a COCO JSON file, with their classes."""
     if not paths.isfile(labels):
         raise NotFound(f"{os.fspath(labels)} does not exist")
-    labeled = coco_labels(labels)
+    if options.labels_as == "masks":
+        return _coco_masks(labels, folder, options)
+    labeled = coco_labels(labels, options.labels_as)
     names = files_of(labeled.files, [folder, paths.dirname(labels)], os.fspath(labels))
     kind = one_kind([os.fsdecode(names.path(i)) for i in range(len(names))])
     files = RowFiles(names, labeled.labels, labeled.classes or None, labeled.left_out)
     return with_choices(kind.of_files(files, replace(no_fields(options), labels=None)), *labeled.choices)
 
 
+def _coco_masks(labels: str, folder: str, options: OpenOptions) -> Source:
+    """Open the images of a COCO JSON file, with masks of their objects."""
+    found = coco_shapes(os.fspath(labels))
+    names = files_of(found.files, [folder, paths.dirname(labels)], os.fspath(labels))
+    no_fields(options)
+    source = DrawnMasks(names, found.shapes, found.classes, {}, options.mode, options.orient)
+    return with_choices(source, *found.choices)
+
+
 def coco_file(path: str, options: OpenOptions) -> Source | None:
     """Open the images of a COCO JSON file, searched next to it."""
     if not path.lower().endswith(".json") or not paths.isfile(path):
         return None
-    files = coco_labels(path).files
+    files = (
+        [str(record["file_name"]) for record in coco_annotations(path).images.values()]
+        if options.labels_as
+        else coco_labels(path).files
+    )
     folder = paths.dirname(path) or "."
     paths.know_beside(folder)
     parents = [folder, paths.dirname(paths.abspath(folder))]

@@ -16,8 +16,10 @@ from bitesize.files.scan import class_key, scan
 from bitesize.packages import pip_install
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
+from bitesize.sources.coco import one_class_only
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS, no_fields, with_choices
+from bitesize.sources.layouts.object_masks import voc_masks, yolo_masks
 from bitesize.sources.splits import SplitRequired, split_in, split_rank, subfolders, usual_split
 from bitesize.storage import paths
 
@@ -43,6 +45,10 @@ def yolo(path: str, options: OpenOptions) -> Source | None:
     images, labels, split = _of_split(path, pairs, options)
     names = scan(images, ImageFiles.suffixes, {**REASONS, ".txt": "text files (.txt)"}, flat=True)
     classes = _class_names(path, labels)
+    if options.labels_as == "masks":
+        where = _annotations_of(names.names, labels, ".txt")
+        texts = paths.for_each(lambda name: _yolo_text(name) if paths.isfile(name) else None, where)
+        return yolo_masks(names.names, names.left_out, texts, where, classes, options)
 
     def categories(annotation: str) -> set[str]:
         """Return the categories of one image."""
@@ -70,6 +76,11 @@ def pascal_voc(path: str, options: OpenOptions) -> Source | None:
         pairs = {"": (path, path)}
     if not pairs:
         return None
+    masks = next((name for name in subfolders(path) if name.lower() == "segmentationclass"), None)
+    if options.labels_as == "masks":
+        if masks is None or "" not in pairs:
+            raise NotFound(f"{path} has no folder SegmentationClass of masks: labels_as='tags' uses the classes of objects")
+        return voc_masks(path, pairs[""][0], paths.join(path, masks), options)
     sets = paths.join(path, "ImageSets", "Main")
     listed = {name: f"{name}.txt" for name in ("train", "val", "test") if paths.isfile(paths.join(sets, f"{name}.txt"))}
     if listed and "" in pairs:
@@ -95,11 +106,17 @@ def pascal_voc(path: str, options: OpenOptions) -> Source | None:
         return {text.strip() for each in root.iter("object") if (text := each.findtext("name"))}
 
     said = "labels: the objects of Pascal VOC's XML files"
-    source = _labeled(names, left_out, labels, ".xml", categories, (), options, said, split)
-    masks = next((name for name in subfolders(path) if name.lower() == "segmentationclass"), None)
+    every = _names_in_xml([folder for _, folder in pairs.values()], categories) if options.labels_as else ()
+    source = _labeled(names, left_out, labels, ".xml", categories, every, options, said, split)
     if masks is not None:
-        source = with_choices(source, Choice(f"masks in {masks} are not used", f"labels={paths.join(path, masks)!r}"))
+        source = with_choices(source, Choice(f"masks in {masks} are not used", "labels_as='masks'"))
     return source
+
+
+def _names_in_xml(folders: Sequence[str], categories: Callable[[str], set[str]]) -> tuple[str, ...]:
+    """Return the classes of all annotations, of all splits: Pascal VOC has no list of them."""
+    files = [entry.path for folder in folders for entry in paths.scandir(folder) if entry.name.lower().endswith(".xml")]
+    return tuple(sorted(set().union(*paths.for_each(categories, files)), key=class_key))
 
 
 def _image_folders(path: str, images: str, labels: str, suffix: str) -> dict[str, tuple[str, str]]:
@@ -176,15 +193,21 @@ def _of_stems(folder: str, stems: Sequence[str]) -> Names:
     return names_of([known[stem] for stem in stems])
 
 
+def _annotations_of(names: Names, folder: str, suffix: str) -> list[str]:
+    """Return the path of the annotations of each image."""
+    annotations = []
+    for i in range(len(names)):
+        relative = os.path.splitext(os.fsdecode(names.relative(i) if names.root else paths.basename(names.path(i))))[0]
+        annotations.append(paths.join(folder, relative + suffix))
+    return annotations
+
+
 def _labeled(
     names: Names, left_out: Mapping[str, int], folder: str, suffix: str, categories: Callable[[str], set[str]],
     classes: Sequence[str], options: OpenOptions, origin: str, split: str,
 ) -> Source:  # fmt: skip
     """Open images with the class of each, or with 0 or 1 for each class if images have several."""
-    annotations = []
-    for i in range(len(names)):
-        relative = os.path.splitext(os.fsdecode(names.relative(i) if names.root else paths.basename(names.path(i))))[0]
-        annotations.append(paths.join(folder, relative + suffix))
+    annotations = _annotations_of(names, folder, suffix)
     classes_of = paths.for_each(lambda path: categories(path) if paths.isfile(path) else set(), annotations)
     without = sum(not of for of in classes_of)
     known = sorted(set().union(*classes_of), key=class_key)
@@ -192,15 +215,19 @@ def _labeled(
         raise BadFile(f"no image has an object in the annotations below {folder}")
     every = tuple(classes) or tuple(known)
     left_out = dict(left_out)
-    setting = "labels="
-    if max(map(len, classes_of)) > 1:
+    setting = "labels_as="
+    several = [i for i, of in enumerate(classes_of) if len(of) > 1]
+    if several and options.labels_as == "class":
+        raise one_class_only(folder, [names.show(i) for i in several])
+    if several or options.labels_as == "tags":
         values: Any = np.array([[name in of for name in every] for of in classes_of], np.float32)
-        origin += f": images have several, so labels are 0 or 1 for each of the {len(every)} classes"
+        origin += f": {len(several):,} of {len(names):,} images have several classes: 0 or 1 for each of {len(every)}"
+        origin += f"; {without:,} images have none" if without else ""
         kept = names
     else:
         rows = [i for i, of in enumerate(classes_of) if of]
         kept = names_of([names.path(i) for i in rows])
-        used = [name for name in every if name in set(known)]
+        used = [name for name in every if name in set(known) or options.labels_as]
         index = {name: i for i, name in enumerate(used)}
         values, every = np.array([index[next(iter(classes_of[i]))] for i in rows], np.int64), tuple(used)
         origin += ": one class per image"
@@ -208,6 +235,15 @@ def _labeled(
             left_out["images without an object"] = without
     source = ImageFiles.of_files(RowFiles(kept, values, every, left_out), replace(no_fields(options), labels=None))
     return with_choices(source, Choice(origin + (f"; split {split!r}" if split else ""), setting))
+
+
+def _yolo_text(path: str) -> str:
+    """Return the text of annotations whose lines are checked."""
+    text = _read(path)
+    for line in text.splitlines():
+        if line.strip():
+            _yolo_number(line, path)
+    return text
 
 
 def _yolo_number(line: str, where: str) -> int:

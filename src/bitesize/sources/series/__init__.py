@@ -1,0 +1,1 @@
+"""Windows of consecutive rows of long arrays and of recordings: `bitesize.timeseries`."""
