@@ -38,6 +38,7 @@ from .order.order import Shard as Shard
 from .outputs.jax import to_jax as to_jax
 from .outputs.keras import to_keras as to_keras
 from .outputs.ray import to_ray as to_ray
+from .outputs.stitch import stitch as stitch
 from .outputs.tensorflow import to_tensorflow as to_tensorflow
 from .outputs.torch import to_torch as to_torch
 from .packed.cache_settings import Cache as Cache

@@ -1,4 +1,4 @@
-"""`Patches`: windows of images as rows."""
+"""`Patches`: windows of images or volumes as rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SPARE_TILES = 8
 
 
 class Patches(Source):
-    """Windows of images, volumes or arrays, which `bitesize.patches` opens.
+    """Windows of images or volumes; see `bitesize.patches`.
 
     Rows are numbered image by image, and block by block in an image: the patches of a block are neighbors, which share tiles. A row
     has the fields ``x``, ``y`` if there are masks, ``at`` (the first pixel), and ``image`` (its number) if several may be given.
@@ -200,6 +200,15 @@ class Patches(Source):
         """The grid of each image; None if places are random."""
         found = tuple(each for each in self._layouts if isinstance(each, Grid))
         return found if len(found) == len(self._layouts) else None
+
+    def numbers_of(self, image: int) -> NDArray[np.int64] | None:
+        """Return the numbers of an image's patches in its layout; None if all are kept."""
+        if self._kept is None:
+            return None
+        end, n = int(self._ends[image]), len(self._layouts[image])
+        first, last = self._kept.rows(np.array([end - n, end], np.int64)).tolist()
+        found: NDArray[np.int64] = self._kept.numbers(np.arange(first, last, dtype=np.int64)) - (end - n)
+        return found
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
