@@ -14,6 +14,8 @@ from bitesize.order.mix64 import keys, mix64
 
 # Reads per tile that a block should not exceed, and sizes of blocks that are all tried; larger ones are tried in steps.
 _ENOUGH, _ALL_TRIED, _STEP = 1.15, 64, 1.1
+# Fewest patches of a block.
+_FEWEST = 8
 # Part of the keys of random places, so that they do not collide with other random numbers of the seed.
 _PLACES = 0x9A7C
 Sizes = tuple[int, ...]
@@ -162,7 +164,7 @@ def choose_block(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Sizes
     Examples
     --------
     >>> choose_block((4096, 4096), (256, 256), (256, 256), [(256, 256)], 100)
-    ((1, 1), 1.0)
+    ((2, 4), 1.0)
     >>> choose_block((7168, 7168), (224, 224), (224, 224), [(256, 256)], 100)
     ((4, 8), 1.1428571428571428)
     """
@@ -175,6 +177,9 @@ def choose_block(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Sizes
         ]  # fmt: skip
         reads = np.maximum(reads, _outer(each))
     reads[rows > most] = np.inf
+    # Each block costs some time of its own.
+    least = min(_FEWEST, most, math.prod(count(*of_axis) for of_axis in zip(shape, size, stride, strict=True)))
+    reads[rows < least] = np.inf
     good = reads <= max(_ENOUGH, float(reads.min()) * 1.001)
     # The fewest patches, then the fewest reads; then the most even block.
     order = np.lexsort((-_outer(tried, np.minimum).ravel(), reads.ravel(), rows.ravel(), ~good.ravel()))

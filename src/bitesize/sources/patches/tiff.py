@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bitesize.decode.header import read_info
 from bitesize.errors import BadFile, BadSetting, BitesizeError, MissingPackage, UnsupportedFile, one_line
 from bitesize.files.names import show
-from bitesize.files.pread import Handle, read_into, size_of, stream_from, with_file
+from bitesize.files.pread import Handle, read_into, stream_from, with_file
 from bitesize.files.state import FileState
 from bitesize.lazy.array import LazyArray
 from bitesize.lazy.disk import OnDisk
@@ -26,7 +26,8 @@ from bitesize.sources.patches.tiles import Coordinates, TiledImage
 _MOST_IN_TAG = 16 << 20
 # Compressions whose decoders stop at the size of a tile, and those of images, whose headers have the size.
 _STOPPING = frozenset((1, 5, 8, 32773, 32946, 34925, 50000, 50013))
-_IMAGES = frozenset((7, 33003, 33005, 34712, 34933, 50001))
+_JPEG = 7
+_IMAGES = frozenset((_JPEG, 33003, 33005, 34712, 34933, 50001))
 _DIRECTORY_TAGS = (273, 279, 324, 325)  # offsets and byte counts of strips and tiles
 # A tile is decompressed, then differences are summed, and colors are converted.
 _COPIES = 3
@@ -110,19 +111,19 @@ class TiffImage(TiledImage):
         """Return a decoded tile or strip, shape (height, width, channels)."""
         offset, size = int(index.offsets[page, number]), int(index.sizes[page, number])
         channels = 1 if self._planes > 1 else math.prod(self.channels)
-        where = f"{self.name}: tile {number}" + (f" of page {page}" if index.offsets.shape[0] > 1 else "")
         if not size or not offset:
             return np.full((*self._segment, channels), index.fill, self.dtype)
+        where = f"{self.name}: tile {number}" + (f" of page {page}" if index.offsets.shape[0] > 1 else "")
         most = most_stored(self.tile_nbytes)
         if size > most:
             raise BadFile(f"{where} has {size:,} bytes in the index, but a tile has at most {most:,}")
+        if offset + size > self._state.size:
+            raise BadFile(f"{where} lies at {offset:,} to {offset + size:,}, but the file has {self._state.size:,} bytes")
         data = np.empty(size, np.uint8)
 
         def read(file: Handle) -> None:
             """Read the bytes from the file in which the tile was located."""
             self._state.check(self._path, file)
-            if offset + size > size_of(file):
-                raise BadFile(f"{where} lies at {offset:,} to {offset + size:,}, but the file has {size_of(file):,} bytes")
             read_into(file, [data], offset, self._path)
 
         with_file(self._path, read)
@@ -142,10 +143,11 @@ class TiffImage(TiledImage):
 
     def _decoded(self, index: _Index, data: NDArray[np.uint8], number: int) -> NDArray[Any]:
         if index.compression in _IMAGES and not index.options.get("jpegheader"):
-            info = read_info(memoryview(data))  # type: ignore[arg-type]
+            info = frame_size(data) if index.compression == _JPEG else None
+            info = info or read_info(memoryview(data))  # type: ignore[arg-type]
             if info.height > self._segment[0] or info.width > self._segment[1]:
                 raise BadFile(f"its image is {info.height} x {info.width}, the tile {self._segment[0]} x {self._segment[1]}")
-        decoded = index.decode(data.tobytes(), number, **index.options)[0]
+        decoded = index.decode(data, number, **index.options)[0]
         if decoded is None:
             raise BadFile("it has no pixels")
         return np.asarray(decoded[0], self.dtype)
@@ -219,6 +221,26 @@ def _read_file(path: bytes, level: int) -> _Opened:
         raise
     except Exception as error:  # tifffile raises errors of many types for damaged tags
         raise BadFile(f"{show(path)} cannot be read as TIFF: {type(error).__name__} {one_line(error)}") from error
+
+
+class FrameSize(NamedTuple):
+    """Size of a JPEG."""
+
+    height: int
+    width: int
+
+
+def frame_size(data: NDArray[np.uint8]) -> FrameSize | None:
+    """Return the size of a baseline JPEG, or None if its start is unusual: `read_info` then examines it."""
+    start = data[:4096].tobytes()
+    at = 2
+    while at + 9 <= len(start) and start[at] == 0xFF and start[at + 1] not in (0xD8, 0xD9, 0xDA):
+        if start[at + 1] in (0xC0, 0xC1):
+            return FrameSize(int.from_bytes(start[at + 5 : at + 7], "big"), int.from_bytes(start[at + 7 : at + 9], "big"))
+        if 0xC0 < start[at + 1] < 0xD0 and start[at + 1] not in (0xC4, 0xC8, 0xCC):
+            return None  # progressive, lossless
+        at += 2 + int.from_bytes(start[at + 2 : at + 4], "big")
+    return None
 
 
 class _Bounded:

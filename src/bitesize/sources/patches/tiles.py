@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
@@ -29,6 +30,10 @@ class TiledImage(ABC):
         ``"HW"``, ``"HWC"``, ``"DHW"`` or ``"DHWC"``.
     tile_shape : tuple of int
         Pixels of a tile along each axis, without channels.
+    spatial, channels : tuple of int
+        Shape without channels, and shape of a pixel: ``(channels,)``, or ``()`` if there is no such axis.
+    tile_nbytes : int
+        Bytes of a decoded tile.
     """
 
     name: str
@@ -36,6 +41,9 @@ class TiledImage(ABC):
     dtype: np.dtype[Any]
     axes: str
     tile_shape: tuple[int, ...]
+    spatial: tuple[int, ...]
+    channels: tuple[int, ...]
+    tile_nbytes: int
 
     @abstractmethod
     def tile(self, at: Coordinates) -> NDArray[Any]:
@@ -66,21 +74,6 @@ class TiledImage(ABC):
         return 0
 
     @property
-    def spatial(self) -> tuple[int, ...]:
-        """Shape without channels."""
-        return self.shape[: len(self.axes.removesuffix("C"))]
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Shape of a pixel: ``(channels,)``, or ``()`` if there is no such axis."""
-        return self.shape[len(self.spatial) :]
-
-    @property
-    def tile_nbytes(self) -> int:
-        """Bytes of a decoded tile."""
-        return int(np.prod(self.tile_shape + self.channels, dtype=object)) * self.dtype.itemsize
-
-    @property
     def tile_counts(self) -> tuple[int, ...]:
         """Number of tiles along each axis."""
         return tuple(-(-n // t) for n, t in zip(self.spatial, self.tile_shape, strict=True))
@@ -89,6 +82,9 @@ class TiledImage(ABC):
         check_axes(axes, len(shape))
         self.name, self.shape, self.dtype, self.axes = name, shape, np.dtype(dtype).newbyteorder("="), axes
         self.tile_shape = tuple(tile)
+        self.spatial = self.shape[: len(axes.removesuffix("C"))]
+        self.channels = self.shape[len(self.spatial) :]
+        self.tile_nbytes = math.prod(self.tile_shape + self.channels) * self.dtype.itemsize
 
 
 class _Entry:
@@ -133,10 +129,11 @@ class TileCache:
             if entry is None:
                 entry = _Entry()
                 self.reads += 1
-                for old in [each for each, its in self._entries.items() if its.ready.is_set()]:
-                    if len(self._entries) < self._most:
-                        break
-                    del self._entries[old]
+                while len(self._entries) >= self._most:
+                    oldest = next(iter(self._entries))
+                    if not self._entries[oldest].ready.is_set():
+                        break  # a thread reads it
+                    del self._entries[oldest]
             self._entries[key] = entry  # as the newest
         if mine:
             self._fill(key, entry, load)
