@@ -72,7 +72,9 @@ def make_zarr(path: Path, tiles: int) -> None:
     for k, tile in enumerate(kinds()):
         i, j = next((i, j) for i in range(tiles) for j in range(tiles) if kind_of(i, j) == k)
         array[i * TILE : (i + 1) * TILE, j * TILE : (j + 1) * TILE] = tile
-    written = {kind_of(*map(int, file.parts[-3:-1])): file.read_bytes() for file in (path / "c").rglob("0") if file.is_file()}
+    written = {
+        kind_of(*map(int, file.parts[-3:-1])): file.read_bytes() for file in (path / "c").rglob("0") if file.is_file()
+    }
     for i in range(tiles):
         for j in range(tiles):
             file = path / "c" / str(i) / str(j) / "0"
@@ -248,10 +250,16 @@ def main() -> None:
                 wrong = "killed" if told.get("killed") else str(wrong_pixels(path, out, tiles))
                 held = f"{told.get('held', 0) / _MIB:.0f} MiB" + ("" if told.get("limited") else " (no limit)")
                 rate = rates(path, size, stride, chosen.rounds, chosen.threads) if chosen.rounds else None
-                shown = [f"{rate['ours']:.1f} s", f"{rate['theirs']:.1f} s", f"{rate['theirs'] / rate['ours']:.2f}"] if rate else ["", "", ""]
+                shown = (
+                    [f"{rate['ours']:.1f} s", f"{rate['theirs']:.1f} s", f"{rate['theirs'] / rate['ours']:.2f}"]
+                    if rate
+                    else ["", "", ""]
+                )
                 if not rate and told.get("seconds"):
                     shown[0] = f"{told['seconds']:.1f} s, stitch {told['stitch']:.1f} s"
-                table.add_row(f"{tiles * TILE}² {kind}", f"{size}, stride {stride}", f"{told.get('reads', 0):.2f}", held, wrong, *shown)
+                table.add_row(
+                    f"{tiles * TILE}² {kind}", f"{size}, stride {stride}", f"{told.get('reads', 0):.2f}", held, wrong, *shown
+                )
                 console.print(told)
                 os.unlink(out) if out.exists() else None
     finally:

@@ -138,7 +138,9 @@ class Blending:
                 del self._open[cell]
                 self._write(box, mean.astype(self._dtype, copy=False))
 
-    def _join(self, mean: NDArray[Any], total: NDArray[np.float32], values: NDArray[Any], weights: NDArray[np.float32]) -> None:
+    def _join(
+        self, mean: NDArray[Any], total: NDArray[np.float32], values: NDArray[Any], weights: NDArray[np.float32]
+    ) -> None:
         beside = (..., *([None] * (mean.ndim - total.ndim)))
         if self._dtype.kind in "bui":
             better = weights > total

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +30,7 @@ def stitch(
     blend: Blend = "linear", layout: Literal["HWC", "CHW"] = "HWC", fill: float = 0, batch_size: int = 16,
     memory: int | str | Budget = "auto",
 ) -> Any:  # fmt: skip
-    """Join predictions of patches to predictions of the whole image.
+    r"""Join predictions of patches to predictions of the whole image.
 
     Where patches overlap, the result is the mean of their predictions, weighted by ``blend``: for ``"linear"``, the weight of pixel i of n along
     an axis is ``min(i + 1, n - i)``, and the product over the axes; for ``"flat"``, all weights are equal. Of whole numbers such as classes, which
@@ -41,7 +43,7 @@ def stitch(
     patches
         Patches on a grid, from `bitesize.patches`.
     predictions
-        Predictions of all patches in the order of the source, batch by batch: arrays of shape (k, \\*size) or (k, \\*size, channels). Or a
+        Predictions of all patches in the order of the source, batch by batch: arrays of shape (k, \*size) or (k, \*size, channels). Or a
         function that is called with the field ``x`` of each batch and returns them.
     out
         A ``.npy`` file or a ``.zarr`` folder, which appears when it is complete; for several images, one for each. By default an array is
@@ -49,7 +51,7 @@ def stitch(
     blend
         ``"linear"`` or ``"flat"``.
     layout
-        ``"CHW"`` if channels come first: (k, channels, \\*size), in predictions and in ``x`` that a function gets.
+        ``"CHW"`` if channels come first: (k, channels, \*size), in predictions and in ``x`` that a function gets.
     fill
         Value of pixels that are in no patch.
     batch_size
@@ -60,7 +62,7 @@ def stitch(
     Returns
     -------
     ndarray or Path, or a list of them
-        The image, shape (\\*shape,) or (\\*shape, channels), in the dtype of the predictions; or the path that was written to. A list for the
+        The image, shape (\*shape,) or (\*shape, channels), in the dtype of the predictions; or the path that was written to. A list for the
         patches of several images.
 
     Raises
@@ -83,18 +85,20 @@ def stitch(
     True
     """
     if not isinstance(patches, Patches) or patches.grids is None:
-        raise BadSetting("stitch needs patches on a grid: bs.patches(data, size, stride=...), not a part of them, and not count=")
+        raise BadSetting(
+            "stitch needs patches on a grid: bs.patches(data, size, stride=...), not a part of them, and not count="
+        )
     if blend not in ("linear", "flat"):
         raise BadSetting(f'blend must be "linear" or "flat", not {blend!r}')
     if layout not in ("HWC", "CHW"):
         raise BadSetting(f'layout must be "HWC" or "CHW", not {layout!r}')
     several = isinstance(out, list | tuple) or len(patches.grids) > 1
     outs: Sequence[Any] = out if isinstance(out, list | tuple) else [out] * len(patches.grids)
-    if len(outs) != len(patches.grids) or len(outs) > 1 and isinstance(out, str | os.PathLike):
+    if len(outs) != len(patches.grids) or (len(outs) > 1 and isinstance(out, str | os.PathLike)):
         raise BadSetting(f"out= must have a path for each of the {len(patches.grids)} images")
     budget = as_budget(memory)
-    rows = _rows(patches, _batches(patches, predictions, layout, batch_size, budget), layout)
-    found = _Stitcher(patches, rows, blend, fill, budget).run(outs)
+    with closing(_batches(patches, predictions, layout, batch_size, budget)) as batches:
+        found = _Stitcher(patches, _rows(patches, batches, layout), blend, fill, budget).run(outs)
     return found if several else found[0]
 
 
@@ -102,30 +106,31 @@ class _Stitcher:
     """The images of patches, one after another."""
 
     def __init__(self, patches: Patches, rows: Iterator[NDArray[Any]], blend: Blend, fill: float, budget: Budget) -> None:
-        self._patches, self._rows, self._fill, self._budget = patches, rows, fill, budget
+        self._patches, self._fill, self._budget = patches, fill, budget
         self._weights = weights_of(patches.size, blend)
+        first = next(rows, None)
+        if first is None:
+            raise BadResult(f"no predictions, but there are {len(patches):,} patches")
+        self._like = first  # shape and dtype of all
+        self._rows = chain([first], rows)
 
     def run(self, outs: Sequence[Out | None]) -> list[NDArray[Any] | Path]:
         """Stitch all images."""
-        try:
-            self._first = next(self._rows, None)
-            if self._first is None:
-                raise BadResult(f"no predictions, but there are {len(self._patches):,} patches")
-            found = [self._image(number, out) for number, out in enumerate(outs)]
-            if self._first is not None or next(self._rows, None) is not None:
-                raise BadResult(f"more predictions than the {len(self._patches):,} patches: the order must be that of the source")
-            return found
-        finally:
-            close = getattr(self._rows, "close", None)
-            if close is not None:
-                close()
+        found = [self._image(number, out) for number, out in enumerate(outs)]
+        if next(self._rows, None) is not None:
+            raise BadResult(
+                f"more predictions than the {len(self._patches):,} patches: the order must be that of the source"
+            )
+        return found
 
     def _next(self) -> NDArray[Any]:
-        row, self._first = self._first, None
-        if row is None:
-            row = next(self._rows, None)
+        row = next(self._rows, None)
         if row is None:
             raise BadResult(f"fewer predictions than the {len(self._patches):,} patches")
+        if row.shape != self._like.shape or row.dtype != self._like.dtype:
+            raise BadResult(
+                f"predictions have {row.shape} {row.dtype}, but the first one has {self._like.shape} {self._like.dtype}"
+            )
         return row
 
     def _image(self, number: int, out: Out | None) -> NDArray[Any] | Path:
@@ -143,7 +148,7 @@ class _Stitcher:
             with writer(out, grid.shape + channels, like.dtype, grid.stride, self._budget) as (write, result):
                 blending = Blending(cells, write, self._weights, like.dtype)
                 for of_grid in range(len(grid)) if numbers is None else numbers.tolist():
-                    blending.add(of_grid, self._checked(self._next()))
+                    blending.add(of_grid, self._next())
                 if self._fill != 0:
                     for cell in np.argwhere(cells.empty):
                         box = cells.box(tuple(cell.tolist()))
@@ -154,21 +159,10 @@ class _Stitcher:
             for charge in charges:
                 charge.release()
 
-    @property
-    def _like(self) -> NDArray[Any]:
-        """A prediction, which has shape and dtype of all."""
-        if not hasattr(self, "_example"):
-            assert self._first is not None
-            self._example = self._first
-        return self._example
 
-    def _checked(self, row: NDArray[Any]) -> NDArray[Any]:
-        if row.shape != self._like.shape or row.dtype != self._like.dtype:
-            raise BadResult(f"predictions have {row.shape} {row.dtype}, but the first one has {self._like.shape} {self._like.dtype}")
-        return row
-
-
-def _batches(patches: Patches, predictions: Any, layout: Literal["HWC", "CHW"], batch_size: int, budget: Budget) -> Iterator[Any]:
+def _batches(
+    patches: Patches, predictions: Any, layout: Literal["HWC", "CHW"], batch_size: int, budget: Budget
+) -> Generator[Any]:
     """Yield predictions of all patches, batch by batch."""
     if not callable(predictions):
         if hasattr(predictions, "shape") and hasattr(predictions, "__getitem__"):  # of all patches in one array
@@ -192,7 +186,9 @@ def _rows(patches: Patches, batches: Iterator[Any], layout: str) -> Iterator[NDA
         if layout == "CHW" and values.ndim == len(size) + 2:
             values = np.moveaxis(values, 1, -1)
         if values.ndim not in (len(size) + 1, len(size) + 2) or values.shape[1 : len(size) + 1] != size:
-            raise BadResult(f"predictions have shape {values.shape}, but patches need (rows, {', '.join(map(str, size))}[, channels])")
+            raise BadResult(
+                f"predictions have shape {values.shape}, but patches need (rows, {', '.join(map(str, size))}[, channels])"
+            )
         if values.dtype.kind not in "buif":
             raise BadResult(f"predictions have dtype {values.dtype}, but they must be numbers")
         yield from values

@@ -52,11 +52,10 @@ def writer(
     elif path.suffix == ".npy":
         header = header_bytes(shape, dtype)
         nbytes = math.prod(shape) * dtype.itemsize
-        with replacing_large(path, len(header) + nbytes) as temporary:
-            with open(temporary, "xb", buffering=0) as file:
-                file.write(header)
-                file.truncate(len(header) + nbytes)
-                yield _NpyFile(file, len(header), shape, dtype).write, path
+        with replacing_large(path, len(header) + nbytes) as temporary, open(temporary, "xb", buffering=0) as file:
+            file.write(header)
+            file.truncate(len(header) + nbytes)
+            yield _NpyFile(file, len(header), shape, dtype).write, path
     else:
         raise BadSetting(f'out={str(out)!r}: a stitched image is written to "name.npy" or "name.zarr"')
 
@@ -77,7 +76,7 @@ class _NpyFile:
         for outer in product(*(range(each.start, each.stop) for each in box[:last])):
             line = values[tuple(i - each.start for i, each in zip(outer, box, strict=False))]
             at = begin + sum(i * step for i, step in zip(outer, self._steps, strict=False))
-            self._put(memoryview(line.reshape(-1).view(np.uint8)), at)  # type: ignore[arg-type]
+            self._put(memoryview(line.reshape(-1).view(np.uint8)), at)
 
     def _put(self, data: memoryview, at: int) -> None:
         while len(data):

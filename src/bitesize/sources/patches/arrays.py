@@ -64,9 +64,7 @@ class ChunkedImage(TiledImage):
         File of an HDF5 dataset.
     """
 
-    def __init__(
-        self, column: Chunked, name: str, axes: str, first: Coordinates = (), file: Hdf5File | None = None
-    ) -> None:
+    def __init__(self, column: Chunked, name: str, axes: str, first: Coordinates = (), file: Hdf5File | None = None) -> None:
         self._column, self._first, self._file = column, first, file
         skipped, spatial = len(first), len(axes.removesuffix("C"))
         self._set(name, column.shape[skipped:], column.dtype, axes, column.chunk_shape[skipped : skipped + spatial])
@@ -74,15 +72,12 @@ class ChunkedImage(TiledImage):
     def tile(self, at: Coordinates) -> NDArray[Any]:
         """Read a chunk; if the channels are in several, all of them."""
         column, skipped = self._column, len(self._first)
-        size = column.chunk_shape[-1] if self.channels else 0
-        parts = [
-            column.chunk((*self._first, *at, *((part,) if self.channels else ())))
-            for part in range(-(-self.channels[0] // size) if self.channels else 1)
-        ]
+        last = [(part,) for part in range(-(-self.shape[-1] // column.chunk_shape[-1]))] if self.channels else [()]
+        parts = [column.chunk((*self._first, *at, *part)) for part in last]
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
         whole = whole.reshape(whole.shape[skipped:])
-        if self.channels and whole.shape[-1] != self.channels[0]:
-            whole = whole[..., : self.channels[0]]
+        if self.channels:
+            whole = whole[..., : self.shape[-1]]
         return whole.astype(self.dtype, copy=False)
 
     def check_unchanged(self) -> None:
@@ -115,7 +110,9 @@ class Hdf5Image(TiledImage):
             dataset = self._file.dataset(self._member)
             part = _part(at, self.tile_shape)
             if dataset.chunks is not None:
-                size = dataset.id.get_chunk_info_by_coord(tuple(each.start for each in part) + (0,) * len(self.channels)).size
+                size = dataset.id.get_chunk_info_by_coord(
+                    tuple(each.start for each in part) + (0,) * len(self.channels)
+                ).size
                 if size > most_stored(math.prod(dataset.chunks) * self.dtype.itemsize):
                     raise BadFile(f"{self.name}: the tile {at} is stored in {size:,} bytes, more than it can have")
             values = dataset[part]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -33,7 +34,7 @@ class KeptPatches:
         self._bits = np.packbits(padded.reshape(-1, _GROUP), axis=1)
         counts = padded.reshape(-1, _GROUP).sum(axis=1, dtype=np.int64)
         self._before = np.cumsum(counts) - counts
-        self._total = int(counts.sum())
+        self._total: int = int(counts.sum())
 
     def __len__(self) -> int:
         return self._total
@@ -62,7 +63,7 @@ class KeptPatches:
     @property
     def nbytes(self) -> int:
         """Bytes of the bits and their counts."""
-        return self._bits.nbytes + self._before.nbytes
+        return int(self._bits.nbytes + self._before.nbytes)
 
     @property
     def identity(self) -> bytes:
@@ -70,7 +71,7 @@ class KeptPatches:
         return self._bits.tobytes()
 
 
-def keep_function(keep: Any, background: Any, dtype: np.dtype[Any], channels: int) -> Keep:
+def keep_function(keep: Any, background: Any, channels: tuple[int, ...]) -> Keep:
     """Return the function that decides whether a patch is kept.
 
     Parameters
@@ -79,8 +80,8 @@ def keep_function(keep: Any, background: Any, dtype: np.dtype[Any], channels: in
         The function itself, or the share of pixels that must not be background, from 0 to 1.
     background
         A value, one value for each channel, or a pair of values (a tuple): all between them.
-    dtype, channels
-        Dtype of pixels, and number of channels.
+    channels
+        Shape of a pixel.
 
     Raises
     ------
@@ -98,16 +99,18 @@ def keep_function(keep: Any, background: Any, dtype: np.dtype[Any], channels: in
     else:
         low = high = np.asarray(background)
     for each in (low, high):
-        if each.dtype.kind not in "buif" or each.shape not in ((), (channels,)):
-            raise BadSetting(f"background={background!r} must be a number, or a number for each of {channels} channels")
-    share = float(keep)
+        if each.dtype.kind not in "buif" or each.shape not in ((), channels):
+            raise BadSetting(
+                f"background={background!r} must be a number, or a number for each of the {math.prod(channels)} channels"
+            )
+    share, with_channels = float(keep), bool(channels)
 
     def enough(pixels: NDArray[Any], *mask: NDArray[Any]) -> bool:
         """Return whether enough pixels are not background."""
-        background = (pixels >= low) & (pixels <= high)
-        if channels > 1 or pixels.shape[-1:] == (1,):
-            background = background.all(axis=-1)
-        return bool(background.size - np.count_nonzero(background) >= share * background.size)
+        inside: NDArray[np.bool_] = (pixels >= low) & (pixels <= high)
+        if with_channels:
+            inside = np.asarray(inside.all(axis=-1))
+        return bool(inside.size - np.count_nonzero(inside) >= share * inside.size)
 
     return enough
 

@@ -23,6 +23,7 @@ from bitesize.sources.patches.opening import Wanted, check_alike, check_masks, f
 from bitesize.sources.patches.source import Patches
 from bitesize.sources.patches.tiles import TiledImage
 from bitesize.sources.sinks import new_buffers
+from bitesize.spec import Field
 
 _log = logging.getLogger("bitesize")
 # Reads per tile from which a line says so.
@@ -36,7 +37,7 @@ def patches(
     masks: Any = None, keep: float | Callable[..., bool] | None = None, background: ArrayLike | tuple[Any, Any] = 0, axes: str | None = None,
     level: int = 0, block: int | str = "20 MiB", memory: int | str | Budget = "auto",
 ) -> Patches:  # fmt: skip
-    """Open windows of images, volumes or arrays as rows. Only the tiles of the requested windows are read.
+    r"""Open windows of images, volumes or arrays as rows. Only the tiles of the requested windows are read.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def patches(
     Returns
     -------
     Patches
-        A source of fields ``x``, shape (\\*size, channels); ``y``, shape size, with masks; ``at``, int64, the first pixel of a patch along
+        A source of fields ``x``, shape (\*size, channels); ``y``, shape size, with masks; ``at``, int64, the first pixel of a patch along
         each axis; and ``image``, int64, the number of the image if a list, folder or pattern is given.
 
     Raises
@@ -103,7 +104,9 @@ def patches(
     sizes = whole_sizes(size, "size")
     strides = sizes if stride is None else whole_sizes(stride, "stride")
     if count is not None and (stride is not None or not is_whole(count, least=1)):
-        raise BadSetting(f"pass either stride= for a grid or count= (at least 1) for random places, not stride={stride!r}, count={count!r}")
+        raise BadSetting(
+            f"pass either stride= for a grid or count= (at least 1) for random places, not stride={stride!r}, count={count!r}"
+        )
     wanted = Wanted(sizes, strides, axes, level)
     found = open_images(data, wanted)
     spatial = len(found.images[0].spatial)
@@ -132,7 +135,7 @@ def _on_grid(
 ) -> Patches:  # fmt: skip
     """Return patches on a grid."""
     row = _row_nbytes(images[0], masks, size)
-    layouts, reads, tiles = [], 0.0, 0
+    layouts, reads, tiles = list[Grid](), 0.0, 0
     for i, image in enumerate(images):
         read_in = [image.tile_shape, *([masks[i].tile_shape] if masks else [])]
         chosen, ratio = choose_block(image.spatial, size, stride, read_in, max(1, block // row))
@@ -155,7 +158,9 @@ def _at_random(
     """Return patches at random places; each possible place has the same chance."""
     if not is_whole(seed):
         raise BadSetting(f"seed must be a whole number, not {seed!r}")
-    areas = np.array([math.prod(n - s + 1 for n, s in zip(image.spatial, size, strict=True)) for image in images], np.float64)
+    areas = np.array(
+        [math.prod(n - s + 1 for n, s in zip(image.spatial, size, strict=True)) for image in images], np.float64
+    )
     ends = np.rint(np.cumsum(areas) / areas.sum() * count).astype(np.int64)
     rows = max(1, block // 2 // _row_nbytes(images[0], masks, size))
     layouts = []
@@ -170,14 +175,17 @@ def _at_random(
 def _keeping(source: Patches, keep: Any, background: Any, budget: Budget) -> Patches:
     """Return the patches that are kept, after one pass over all of them, block by block."""
     x = source.spec["x"]
-    function = keep_function(keep, background, x.dtype, x.shape[-1] if len(x.shape) > len(source.size) else 1)
+    assert isinstance(x, Field)
+    function = keep_function(keep, background, x.shape[len(source.size) :])
     names = [name for name in ("x", "y") if name in source.spec]
     fields = {name: source.spec[name] for name in names}
     starts = source.chunks().starts
     largest = int(np.diff(starts).max())
-    each = largest * sum(field.nbytes for field in fields.values() if hasattr(field, "nbytes")) * 2 + source.scratch(largest)
+    each = largest * sum(field.nbytes for field in fields.values() if isinstance(field, Field)) * 2 + source.scratch(largest)
     threads = max(1, min(_MOST_THREADS, processor_share(), (budget.most - source.nbytes) // max(1, each)))
-    charge = budget.charge(threads * each + source.nbytes + len(source), 'reading all patches for keep= (block="..." reads fewer together)')
+    charge = budget.charge(
+        threads * each + source.nbytes + len(source), 'reading all patches for keep= (block="..." reads fewer together)'
+    )
 
     def look(part: tuple[int, int]) -> NDArray[np.bool_]:
         """Decide the patches of a block."""
@@ -209,6 +217,3 @@ def _row_nbytes(image: TiledImage, masks: Sequence[TiledImage], size: tuple[int,
 
 def _times(numbers: Sequence[int]) -> str:
     return " x ".join(map(str, numbers))
-
-
-

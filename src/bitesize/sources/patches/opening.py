@@ -183,15 +183,18 @@ def _of_array(data: Any, wanted: Wanted) -> TiledImage:
     axes = wanted.axes_of(array.shape, "the array")
     spatial = len(axes.removesuffix("C"))
     chunks = getattr(data, "chunks", None)
-    known = isinstance(chunks, tuple) and all(isinstance(n, int) for n in chunks)
-    return LazyImage(array, str(getattr(data, "name", "")) or "array", axes, chunks[:spatial] if known else wanted.part(spatial))
+    tile = wanted.part(spatial)
+    if isinstance(chunks, tuple) and all(isinstance(n, int) for n in chunks):
+        tile = chunks[:spatial]
+    return LazyImage(array, str(getattr(data, "name", "")) or "array", axes, tile)
 
 
 def _of_zarr(path: str, member: str, wanted: Wanted) -> TiledImage:
     folder = paths.join(path, *member.strip("/").split("/")) if member else path
     if not is_folder(folder):
         raise NotFound(f"{path} has no {member!r}")
-    found, named = open_zarr(folder), None
+    found = open_zarr(folder)
+    named: int | None = None
     if not hasattr(found, "shape"):
         name, named = _array_in(found, folder, wanted.level)
         folder = paths.join(folder, *name.split("/"))
@@ -225,7 +228,9 @@ def _array_in(group: Any, folder: str, level: int) -> tuple[str, int | None]:
         return name, max(2, sum(n > 1 for n in shape[:-2]) + 2)
     names = sorted(group.array_keys())
     if len(names) != 1:
-        raise BadSetting(f'{folder} has the arrays {", ".join(names) or "of no name"}: name one, as in "{folder}{MEMBER}{(names or ["x"])[0]}"')
+        raise BadSetting(
+            f'{folder} has the arrays {", ".join(names) or "of no name"}: name one, as in "{folder}{MEMBER}{(names or ["x"])[0]}"'
+        )
     if level:
         raise BadSetting(f"level={level}, but {folder} has no pyramid: its only level is 0")
     return names[0], None
@@ -241,7 +246,9 @@ def _of_hdf5(path: str, member: str, wanted: Wanted) -> TiledImage:
         if not hasattr(found, "shape"):
             names = [name for name in found if hasattr(found.get(name), "shape")]
             if len(names) != 1:
-                raise BadSetting(f'{path} has the datasets {", ".join(names[:20]) or "of no name"}: name one, as in "{path}{MEMBER}images/raw"')
+                raise BadSetting(
+                    f'{path} has the datasets {", ".join(names[:20]) or "of no name"}: name one, as in "{path}{MEMBER}images/raw"'
+                )
             member = f"{member}/{names[0]}".strip("/")
             found = found[names[0]]
         column, chunks = column_of(found, file, member), found.chunks
@@ -293,7 +300,9 @@ def check_masks(images: Sequence[TiledImage], masks: Sequence[TiledImage]) -> No
         raise BadSetting(f"masks= has {len(masks)} masks for {len(images)} images: pass one for each, in the same order")
     for image, mask in zip(images, masks, strict=True):
         if mask.spatial != image.spatial or mask.channels not in ((), (1,)):
-            raise BadSetting(f"the mask {mask.name} has {mask.axes} {mask.shape}, but {image.name} has {image.spatial} pixels")
+            raise BadSetting(
+                f"the mask {mask.name} has {mask.axes} {mask.shape}, but {image.name} has {image.spatial} pixels"
+            )
         if mask.dtype.kind not in "bui" or mask.dtype != masks[0].dtype:
             raise BadSetting(f"the mask {mask.name} has {mask.dtype}, but all masks need the same dtype of whole numbers")
 

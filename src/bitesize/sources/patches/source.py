@@ -57,10 +57,11 @@ class Patches(Source):
     layout = "patches"
 
     def __init__(
-        self, images: Sequence[TiledImage], masks: Sequence[TiledImage], layouts: Sequence[Grid] | Sequence[Scattered],
+        self, images: Sequence[TiledImage], masks: Sequence[TiledImage], layouts: Sequence[Grid | Scattered],
         size: tuple[int, ...], several: bool
     ) -> None:  # fmt: skip
-        self._images, self._masks, self._layouts, self.size = tuple(images), tuple(masks), tuple(layouts), size
+        self._images, self._masks, self.size = tuple(images), tuple(masks), size
+        self._layouts: tuple[Grid | Scattered, ...] = tuple(layouts)
         self._several = several
         self._kept: KeptPatches | None = None
         counts = np.array([len(each) for each in layouts], np.int64)
@@ -70,9 +71,9 @@ class Patches(Source):
         if masks:
             axes = "HW" if len(size) == 2 else "DHW"
             self.spec["y"] = Field(size, masks[0].dtype, mask=len(size) == 2, axes=axes)
-        self.spec["at"] = Field((len(size),), np.int64)
+        self.spec["at"] = Field((len(size),), np.dtype(np.int64))
         if several:
-            self.spec["image"] = Field((), np.int64)
+            self.spec["image"] = Field((), np.dtype(np.int64))
         self.reads_per_tile = 1.0
         starts = [each.starts() + end - len(each) for each, end in zip(layouts, self._ends.tolist(), strict=True)]
         self._starts = np.concatenate([*starts, self._ends[-1:]])
@@ -223,7 +224,7 @@ class Patches(Source):
     def keeping(self, kept: KeptPatches, reason: str, choices: tuple[Choice, ...]) -> Patches:
         """Return the same patches without those that are not kept."""
         left_out: Mapping[str, int] = {**self.left_out, reason: len(self) - len(kept)}
-        other = Patches(self._images, self._masks, self._layouts, self.size, self._several)  # type: ignore[arg-type]
+        other = Patches(self._images, self._masks, self._layouts, self.size, self._several)
         other._kept, other.left_out, other.reads_per_tile = kept, left_out, self.reads_per_tile
         other.choices = (*self.choices, *choices)
         return other
@@ -234,7 +235,10 @@ class Patches(Source):
         return f"{self._images[int(images[0])].name}, patch at ({', '.join(map(str, first[0].tolist()))})"
 
     def _identity(self) -> bytes:
-        parts = [repr((self.size, self._several)), *(repr((image.shape, str(image.dtype))) for image in (*self._images, *self._masks))]
+        parts = [
+            repr((self.size, self._several)),
+            *(repr((image.shape, str(image.dtype))) for image in (*self._images, *self._masks)),
+        ]
         import xxhash
 
         places = xxhash.xxh3_128()

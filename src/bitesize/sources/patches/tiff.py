@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +46,8 @@ class _Index(NamedTuple):
     fill: Any
 
 
-class _Opened(NamedTuple):
+@dataclass(frozen=True)
+class _Opened:
     """An image of a file: its axes as tifffile names them, its tiles, and values that lie in the file unchanged."""
 
     axes: str
@@ -143,8 +146,8 @@ class TiffImage(TiledImage):
 
     def _decoded(self, index: _Index, data: NDArray[np.uint8], number: int) -> NDArray[Any]:
         if index.compression in _IMAGES and not index.options.get("jpegheader"):
-            info = frame_size(data) if index.compression == _JPEG else None
-            info = info or read_info(memoryview(data))  # type: ignore[arg-type]
+            size = frame_size(data) if index.compression == _JPEG else None
+            info = size or read_info(memoryview(data))  # type: ignore[arg-type]
             if info.height > self._segment[0] or info.width > self._segment[1]:
                 raise BadFile(f"its image is {info.height} x {info.width}, the tile {self._segment[0]} x {self._segment[1]}")
         decoded = index.decode(data, number, **index.options)[0]
@@ -212,7 +215,7 @@ def _read_file(path: bytes, level: int) -> _Opened:
 
     def read(file: Handle) -> _Opened:
         """Read the index from the open file."""
-        with stream_from(file, 0) as stream, tifffile.TiffFile(_Bounded(stream, path), name=show(path)) as tiff:
+        with stream_from(file, 0) as stream, tifffile.TiffFile(_Bounded(stream, path), name=show(path)) as tiff:  # type: ignore[arg-type]
             return _read_index(tiff, path, level)
 
     try:
@@ -243,12 +246,28 @@ def frame_size(data: NDArray[np.uint8]) -> FrameSize | None:
     return None
 
 
-class _Bounded:
+class _Bounded(io.RawIOBase):
     """A stream that refuses to read more at once than the values of a tag may have."""
 
     def __init__(self, stream: Any, path: bytes) -> None:
+        super().__init__()
         self._stream, self._path = stream, path
-        self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to an offset."""
+        return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        """Return the offset."""
+        return int(self._stream.tell())
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """It has offsets."""
+        return True
 
     def read(self, nbytes: int = -1) -> bytes:
         """Read at most this many bytes."""
@@ -274,7 +293,12 @@ def _read_index(tiff: Any, path: bytes, level: int) -> _Opened:
     dtype = page.dtype
     if dtype is None or dtype.kind not in "buif":
         raise UnsupportedFile(f"{show(path)} has values of type {page.sampleformat} with {page.bitspersample} bits")
-    if series.dataoffset is not None and page.compression == 1 and page.bitspersample == 8 * dtype.itemsize and page.fillorder == 1:
+    if (
+        series.dataoffset is not None
+        and page.compression == 1
+        and page.bitspersample == 8 * dtype.itemsize
+        and page.fillorder == 1
+    ):
         stored = np.dtype(tiff.byteorder + dtype.char)
         _check_size(tiff, series.dataoffset, math.prod(shape) * dtype.itemsize, path)
         return _Opened(axes, shape, dtype, (1, 1), 1, None, OnDisk(path, series.dataoffset, shape, stored))
@@ -283,9 +307,11 @@ def _read_index(tiff: Any, path: bytes, level: int) -> _Opened:
             f"{show(path)} is compressed by {page.compression!r}, whose tiles cannot be read with bounded memory: save it with "
             "JPEG, deflate, LZW or Zstandard"
         )
-    if page.imagedepth > 1 or page.is_tiled and page.tiledepth > 1:
+    if page.imagedepth > 1 or (page.is_tiled and page.tiledepth > 1):
         raise UnsupportedFile(f"{show(path)} has tiles of several slices: save each slice as a page")
-    tile = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, page.imagelength), page.imagewidth)
+    tile = (
+        (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, page.imagelength), page.imagewidth)
+    )
     if not all(tile):
         raise BadFile(f"{show(path)} has tiles of {tile} pixels")
     pages = list(series.pages)
@@ -342,5 +368,6 @@ def _axes_of(series: Any, path: bytes) -> tuple[str, tuple[int, ...]]:
 
 def _check_size(tiff: Any, offset: int, nbytes: int, path: bytes) -> None:
     if offset + nbytes > tiff.filehandle.size:
-        raise BadFile(f"{show(path)} ends early: its values end at {offset + nbytes:,}, the file at {tiff.filehandle.size:,}")
-
+        raise BadFile(
+            f"{show(path)} ends early: its values end at {offset + nbytes:,}, the file at {tiff.filehandle.size:,}"
+        )

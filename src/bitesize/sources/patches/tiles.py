@@ -146,7 +146,7 @@ class TileCache:
     def _fill(self, key: Hashable, entry: _Entry, load: Callable[[], NDArray[Any]]) -> None:
         try:
             entry.data = load()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised in all threads that need the tile
             entry.error = without_frames(error)
             self._drop(key, entry)
         except BaseException:  # such as Ctrl-C: others read the tile again
