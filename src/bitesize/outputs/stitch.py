@@ -18,7 +18,7 @@ from bitesize.errors import BadResult, BadSetting
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.charge import Charge
 from bitesize.outputs.cells import Blend, Blending, Cells, sum_dtype, weights_of
-from bitesize.outputs.stitch_writers import writer
+from bitesize.outputs.stitch_writers import MOST_JOINED, writer
 from bitesize.sources.base import Source
 from bitesize.sources.patches.source import Patches
 
@@ -116,12 +116,7 @@ class _Stitcher:
 
     def run(self, outs: Sequence[Out | None]) -> list[NDArray[Any] | Path]:
         """Stitch all images."""
-        found = [self._image(number, out) for number, out in enumerate(outs)]
-        if next(self._rows, None) is not None:
-            raise BadResult(
-                f"more predictions than the {len(self._patches):,} patches: the order must be that of the source"
-            )
-        return found
+        return [self._image(number, out, number == len(outs) - 1) for number, out in enumerate(outs)]
 
     def _next(self) -> NDArray[Any]:
         row = next(self._rows, None)
@@ -133,7 +128,7 @@ class _Stitcher:
             )
         return row
 
-    def _image(self, number: int, out: Out | None) -> NDArray[Any] | Path:
+    def _image(self, number: int, out: Out | None, last: bool) -> NDArray[Any] | Path:
         like = self._like
         grid = (self._patches.grids or ())[number]
         numbers = self._patches.numbers_of(number)
@@ -142,13 +137,17 @@ class _Stitcher:
         try:
             cells = Cells(grid, numbers)
             pixel = math.prod(channels) * sum_dtype(like.dtype).itemsize + self._weights.itemsize
-            waiting = cells.most_open(pixel) + 4 * math.prod(grid.size) * pixel
+            waiting = cells.most_open(pixel) + 4 * math.prod(grid.size) * pixel + 2 * MOST_JOINED
             why = "pixels of the stitched image that wait for other patches (a smaller overlap, or a larger block= of bs.patches, needs less)"
             charges.append(self._budget.charge(waiting, why))
             with writer(out, grid.shape + channels, like.dtype, grid.stride, self._budget) as (write, result):
                 blending = Blending(cells, write, self._weights, like.dtype)
                 for of_grid in range(len(grid)) if numbers is None else numbers.tolist():
                     blending.add(of_grid, self._next())
+                if last and next(self._rows, None) is not None:
+                    raise BadResult(
+                        f"more predictions than the {len(self._patches):,} patches: pass them in the order of the source"
+                    )
                 if self._fill != 0:
                     for cell in np.argwhere(cells.empty):
                         box = cells.box(tuple(cell.tolist()))

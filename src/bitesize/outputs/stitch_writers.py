@@ -22,6 +22,8 @@ from bitesize.outputs.cells import Box, Write
 
 # Largest chunk of a Zarr array along an axis.
 _CHUNK = 512
+# Most bytes of neighboring boxes that are joined to longer lines.
+MOST_JOINED = 2 << 20
 
 
 @contextmanager
@@ -55,7 +57,9 @@ def writer(
         with replacing_large(path, len(header) + nbytes) as temporary, open(temporary, "xb", buffering=0) as file:
             file.write(header)
             file.truncate(len(header) + nbytes)
-            yield _NpyFile(file, len(header), shape, dtype).write, path
+            written = _NpyFile(file, len(header), shape, dtype)
+            yield written.write, path
+            written.flush()
     else:
         raise BadSetting(f'out={str(out)!r}: a stitched image is written to "name.npy" or "name.zarr"')
 
@@ -67,10 +71,30 @@ class _NpyFile:
         self._file, self._offset = file, offset
         self._steps = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
         self._dtype = dtype
+        self._waiting: list[tuple[Box, NDArray[Any]]] = []
+        self._nbytes = 0
 
     def write(self, box: Box, values: NDArray[Any]) -> None:
-        """Write the lines of a box."""
-        values = np.ascontiguousarray(values, self._dtype)
+        """Write the lines of a box, together with those of boxes beside it."""
+        if self._waiting:
+            before = self._waiting[-1][0]
+            beside = before[:-1] == box[:-1] and before[-1].stop == box[-1].start
+            if not beside or self._nbytes + values.nbytes > MOST_JOINED:
+                self.flush()
+        self._waiting.append((box, np.array(values, self._dtype)))
+        self._nbytes += values.nbytes
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        first, end = self._waiting[0][0], self._waiting[-1][0]
+        parts = [values for _, values in self._waiting]
+        self._waiting, self._nbytes = [], 0
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=len(first) - 1)
+        self._write_lines((*first[:-1], slice(first[-1].start, end[-1].stop)), values)
+
+    def _write_lines(self, box: Box, values: NDArray[Any]) -> None:
         last = len(box) - 1
         begin = self._offset + box[last].start * self._steps[last]
         for outer in product(*(range(each.start, each.stop) for each in box[:last])):
