@@ -69,9 +69,10 @@ def make_zarr(path: Path, tiles: int) -> None:
 
     shape = (tiles * TILE, tiles * TILE, 3)
     array = zarr.create_array(str(path), shape=shape, dtype=np.uint8, chunks=(TILE, TILE, 3))
-    for k, tile in enumerate(kinds()):
-        i, j = next((i, j) for i in range(tiles) for j in range(tiles) if kind_of(i, j) == k)
-        array[i * TILE : (i + 1) * TILE, j * TILE : (j + 1) * TILE] = tile
+    first = {kind_of(i, j): (i, j) for i in range(tiles) for j in range(tiles)}
+    every = kinds()
+    for k, (i, j) in first.items():
+        array[i * TILE : (i + 1) * TILE, j * TILE : (j + 1) * TILE] = every[k]
     written = {
         kind_of(*map(int, file.parts[-3:-1])): file.read_bytes() for file in (path / "c").rglob("0") if file.is_file()
     }

@@ -1,5 +1,6 @@
 """The places of patches: all pixels are in a patch, and neighbors share a block."""
 
+import itertools
 import math
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_the_patches_of_a_block_are_neighbors(axes):
     grid = grid_of(axes)
     starts = [*grid.starts().tolist(), len(grid)]
     assert len(starts) - 1 == math.prod(-(-n // b) for n, b in zip(grid.counts, grid.block, strict=True))
-    for first, stop in zip(starts, starts[1:], strict=False):
+    for first, stop in itertools.pairwise(starts):
         blocks = grid.indices(np.arange(first, stop)) // np.array(grid.block)
         assert (blocks == blocks[0]).all()
 
@@ -55,7 +56,7 @@ def test_the_reads_that_a_block_promises_are_those_that_are_made(axes, most):
     starts = [*grid.starts().tolist(), len(grid)]
     # A stride larger than a tile skips tiles within a block, so fewer are read than the block spans.
     read = 0
-    for first, stop in zip(starts, starts[1:], strict=False):
+    for first, stop in itertools.pairwise(starts):
         tiles, _ = tiles_of(grid.places(np.arange(first, stop)), grid.size, tile)
         read += len(np.unique(tiles, axis=0))
     total = math.prod(-(-n // t) for n, t in zip(grid.shape, tile, strict=True))

@@ -223,7 +223,8 @@ class Patches(Source):
 
     def keeping(self, kept: KeptPatches, reason: str, choices: tuple[Choice, ...]) -> Patches:
         """Return the same patches without those that are not kept."""
-        left_out: Mapping[str, int] = {**self.left_out, reason: len(self) - len(kept)}
+        refused = len(self) - len(kept)
+        left_out: Mapping[str, int] = {**self.left_out, **({reason: refused} if refused else {})}
         other = Patches(self._images, self._masks, self._layouts, self.size, self._several)
         other._kept, other.left_out, other.reads_per_tile = kept, left_out, self.reads_per_tile
         other.choices = (*self.choices, *choices)
