@@ -38,6 +38,7 @@ from .order.order import Shard as Shard
 from .outputs.jax import to_jax as to_jax
 from .outputs.keras import to_keras as to_keras
 from .outputs.ray import to_ray as to_ray
+from .outputs.stitch import stitch as stitch
 from .outputs.tensorflow import to_tensorflow as to_tensorflow
 from .outputs.torch import to_torch as to_torch
 from .packed.cache_settings import Cache as Cache
@@ -52,6 +53,7 @@ from .sources.combine.mixed import mix as mix
 from .sources.combine.zipped import zip as zip
 from .sources.open import open as open
 from .sources.series.timeseries import timeseries as timeseries
+from .sources.patches.make import patches as patches
 from .spec import Encoded as Encoded
 from .spec import Field as Field
 from .training.predictions import Predictions as Predictions

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from bitesize.cli.demo_data import write_photos
 FOLDER = Path(__file__).parents[2] / "examples"
 MODEL = "own_model"  # a file that `bitesize train --model` takes
 FORECAST = "timeseries_forecast"  # it makes its own data
+PATCHES = "patches_segment"  # makes its own data
 NEEDS = {
     "numpy_only": [],
     "sklearn_partial_fit": ["sklearn"],
@@ -44,7 +46,7 @@ def photos(tmp_path_factory):
 
 
 def test_there_is_an_example_of_each_kind_and_each_is_short():
-    assert {path.stem for path in FOLDER.glob("*.py")} == {*NEEDS, MODEL, FORECAST}
+    assert {path.stem for path in FOLDER.glob("*.py")} == {*NEEDS, MODEL, FORECAST, PATCHES}
     for path in FOLDER.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) < 50, path
 
@@ -105,3 +107,15 @@ def test_the_model_of_the_example_learns(photos, tmp_path):
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout)["epochs"][-1]["val_accuracy"] > 0.9
+
+
+@pytest.mark.framework
+def test_the_example_of_patches_learns(tmp_path):
+    for package in ("torch", "tifffile", "imagecodecs"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    command = [sys.executable, str(FOLDER / f"{PATCHES}.py")]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert float(re.findall(r"accuracy of pixels ([\d.]+)", done.stdout)[-1]) > 0.9, done.stdout

@@ -176,6 +176,15 @@ class Chunked(Column):
         with self._lock:
             self._kept.clear()
 
+    def chunk(self, at: Coordinates) -> NDArray[Any]:
+        """Return a chunk, by its number along each axis; it has the same shape at the end of the array."""
+        return self._chunk(at, np.empty(self._chunk_nbytes, np.uint8))
+
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """Shape of a chunk."""
+        return self._chunks
+
     @property
     def chunk_rows(self) -> int | None:
         """Number of rows of a chunk."""

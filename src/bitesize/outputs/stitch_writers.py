@@ -1,0 +1,132 @@
+"""Where a stitched image is written to: an array, a `.npy` file, or a Zarr array; whole, or not at all."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.errors import BadSetting, MissingPackage
+from bitesize.files.atomic import replacing_large
+from bitesize.files.npy import header_bytes
+from bitesize.memory.budget import Budget
+from bitesize.outputs.cells import Box, Write
+
+# Largest chunk of a Zarr array along an axis.
+_CHUNK = 512
+# Most bytes of neighboring boxes that are joined to longer lines.
+MOST_JOINED = 2 << 20
+
+
+@contextmanager
+def writer(
+    out: str | os.PathLike[str] | None, shape: tuple[int, ...], dtype: np.dtype[Any], chunk: tuple[int, ...], budget: Budget
+) -> Iterator[tuple[Write, Any]]:
+    """Yield the function that writes a box of pixels, and what `stitch` returns: an array, or the path.
+
+    Raises
+    ------
+    DoesNotFit
+        If an array does not fit the budget.
+    DiskFull
+        If a file does not fit the disk.
+    """
+    if out is None:
+        charge = budget.charge(math.prod(shape) * dtype.itemsize, 'the stitched image (out="mask.npy" writes it to a file)')
+        try:
+            array = np.zeros(shape, dtype)
+            yield array.__setitem__, array
+        finally:
+            charge.release()
+        return
+    path = Path(out)
+    if path.suffix == ".zarr":
+        with _zarr(path, shape, dtype, chunk) as write:
+            yield write, path
+    elif path.suffix == ".npy":
+        header = header_bytes(shape, dtype)
+        nbytes = math.prod(shape) * dtype.itemsize
+        with replacing_large(path, len(header) + nbytes) as temporary, open(temporary, "xb", buffering=0) as file:
+            file.write(header)
+            file.truncate(len(header) + nbytes)
+            written = _NpyFile(file, len(header), shape, dtype)
+            yield written.write, path
+            written.flush()
+    else:
+        raise BadSetting(f'out={str(out)!r}: a stitched image is written to "name.npy" or "name.zarr"')
+
+
+class _NpyFile:
+    """A `.npy` file that is written box by box."""
+
+    def __init__(self, file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._file, self._offset = file, offset
+        self._steps = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
+        self._dtype = dtype
+        self._waiting: list[tuple[Box, NDArray[Any]]] = []
+        self._nbytes = 0
+
+    def write(self, box: Box, values: NDArray[Any]) -> None:
+        """Write the lines of a box, together with those of boxes beside it."""
+        if self._waiting:
+            before = self._waiting[-1][0]
+            beside = before[:-1] == box[:-1] and before[-1].stop == box[-1].start
+            if not beside or self._nbytes + values.nbytes > MOST_JOINED:
+                self.flush()
+        self._waiting.append((box, np.array(values, self._dtype)))
+        self._nbytes += values.nbytes
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        first, end = self._waiting[0][0], self._waiting[-1][0]
+        parts = [values for _, values in self._waiting]
+        self._waiting, self._nbytes = [], 0
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=len(first) - 1)
+        self._write_lines((*first[:-1], slice(first[-1].start, end[-1].stop)), values)
+
+    def _write_lines(self, box: Box, values: NDArray[Any]) -> None:
+        last = len(box) - 1
+        begin = self._offset + box[last].start * self._steps[last]
+        for outer in product(*(range(each.start, each.stop) for each in box[:last])):
+            line = values[tuple(i - each.start for i, each in zip(outer, box, strict=False))]
+            at = begin + sum(i * step for i, step in zip(outer, self._steps, strict=False))
+            self._put(memoryview(line.reshape(-1).view(np.uint8)), at)
+
+    def _put(self, data: memoryview, at: int) -> None:
+        while len(data):
+            if hasattr(os, "pwrite"):
+                done = os.pwrite(self._file.fileno(), data, at)
+            else:
+                self._file.seek(at)
+                done = self._file.write(data)
+            data, at = data[done:], at + done
+
+
+@contextmanager
+def _zarr(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], chunk: tuple[int, ...]) -> Iterator[Write]:
+    try:
+        import zarr
+    except ImportError as error:
+        raise MissingPackage(f'{path}: pip install "bitesize[zarr]"') from error
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}.tmp.zarr")
+    chunks = tuple(min(n, c, _CHUNK) for n, c in zip(shape, (*chunk, *shape[len(chunk) :]), strict=True))
+    try:
+        array = zarr.create_array(str(temporary), shape=shape, dtype=dtype, chunks=chunks, overwrite=True)
+        yield array.__setitem__
+        old = path.with_name(f".{path.stem}-{os.getpid()}.old.zarr")
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Patches of images, volumes and arrays that do not fit into memory."""
