@@ -52,8 +52,8 @@ from .sources.combine.chained import chain as chain
 from .sources.combine.mixed import mix as mix
 from .sources.combine.zipped import zip as zip
 from .sources.open import open as open
-from .sources.series.timeseries import timeseries as timeseries
 from .sources.patches.make import patches as patches
+from .sources.series.timeseries import timeseries as timeseries
 from .spec import Encoded as Encoded
 from .spec import Field as Field
 from .training.predictions import Predictions as Predictions

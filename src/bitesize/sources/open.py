@@ -151,7 +151,19 @@ def open(  # noqa: A001 - reads as bs.open
     if labels_as not in (None, "class", "tags", "masks"):
         raise BadSetting(f'labels_as must be "class", "tags" or "masks", not {labels_as!r}')
     options = OpenOptions(
-        labels, fields, mode, orient, split, weights, tag_delimiter, file_is_row, storage_options, listing, axes, pages, labels_as
+        labels,
+        fields,
+        mode,
+        orient,
+        split,
+        weights,
+        tag_delimiter,
+        file_is_row,
+        storage_options,
+        listing,
+        axes,
+        pages,
+        labels_as,
     )
     return _opened_source(data, options) if isinstance(data, Source) else _open_data(data, options)
 

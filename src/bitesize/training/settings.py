@@ -21,9 +21,9 @@ from bitesize.transforms.normalize import Scale
 IMAGE_SIZE = 96
 
 # Settings of `bitesize.open` that a run saves, and their names here; evaluation and prediction use the same settings.
-OPENING = {name: name for name in ("fields", "mode", "orient", "labels_as", "tag_delimiter", "file_is_row", "axes", "pages")} | {
-    "weights": "sample_weights"
-}
+OPENING = {
+    name: name for name in ("fields", "mode", "orient", "labels_as", "tag_delimiter", "file_is_row", "axes", "pages")
+} | {"weights": "sample_weights"}
 
 
 @dataclass(frozen=True)
