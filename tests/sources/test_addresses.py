@@ -13,7 +13,7 @@ from tests.storage.memory import memory_storage
 import bitesize as bs
 from bitesize.files.names import common_folder
 from bitesize.memory.sizes import format_size
-from bitesize.sources.open import open_splits, open_to_train
+from bitesize.sources.open_to_train import open_splits, open_to_train
 
 TOP = "memory://bucket"
 ODD = [

@@ -5,7 +5,7 @@ import pytest
 
 import bitesize as bs
 from bitesize.sources.combine.features import SelectedFeatures, StackedFields
-from bitesize.sources.open import open_to_train
+from bitesize.sources.open_to_train import open_to_train
 
 
 @pytest.fixture

@@ -52,6 +52,20 @@ def test_members_of_an_archive_are_looked_at_too(tmp_path, mode):
     assert source.spec[source.primary].dtype == np.uint16
 
 
+@pytest.mark.parametrize("labels", [None, [0, 1, 0]])
+def test_the_mode_that_is_chosen_gives_the_fingerprint_of_the_mode_that_is_set(tmp_path, labels):
+    (tmp_path / "a").mkdir()
+    for i in range(3):
+        Image.new("RGB", (8, 8)).save(tmp_path / "a" / f"{i}.png")
+    (tmp_path / "table.csv").write_text("path,label\n" + "".join(f"a/{i}.png,{i}\n" for i in range(3)))
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        tar.add(tmp_path / "a", "a")
+    for data in ("a", "table.csv", "x.tar"):
+        own = labels if data != "table.csv" else None
+        chosen, given = (bs.open(tmp_path / data, labels=own, mode=mode) for mode in ("auto", "RGB"))
+        assert chosen.fingerprint() == given.fingerprint(), data
+
+
 def test_an_image_of_another_kind_is_a_bad_row(tmp_path):
     Image.fromarray(WIDE).save(tmp_path / "0.png")
     Image.new("RGB", (64, 64)).save(tmp_path / "1.png")

@@ -39,7 +39,7 @@ def check(
 
     Exit codes: 0: no problems; 3: problems found (unbalanced classes alone do not count); 1: the check failed.
     """
-    from bitesize.sources.open import open_splits
+    from bitesize.sources.open_to_train import open_splits
 
     say_when_compiling()
     joined = workers.team(memory, quiet=json)

@@ -246,7 +246,7 @@ class Opening:
 
     def open(self, data: str) -> Any:
         """Open data for a command; return a `Source` with the fields x and y."""
-        from bitesize.sources.open import open_to_train
+        from bitesize.sources.open_to_train import open_to_train
 
         return open_to_train(data, self.labels_setting, self.split, **self.settings)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -16,8 +16,9 @@ from bitesize.errors import BadRows, BitesizeError, without_frames
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.image_headers import looks_of
+from bitesize.sources.row_source import RowSource
 from bitesize.sources.sinks import new_buffers
-from bitesize.spec import Encoded, Pixels
+from bitesize.spec import Encoded, Field, Pixels
 
 # Number of first rows to try. Damaged rows are reported, or skipped, when they are loaded.
 _ATTEMPTS = 16
@@ -58,8 +59,19 @@ def with_modes(source: Source, pixels: Pixels | None = None) -> Source:
         else:
             spec[name] = replace(field, pixels=pixels or stored_pixels(_first_info(source, name)))
     if spec != source.spec:
+        changed = {old: spec[name] for name, old in source.spec.items() if isinstance(old, Encoded)}
         source.spec = spec
+        _settle_inner(source, changed)
     return source
+
+
+def _settle_inner(source: RowSource, changed: Mapping[Encoded, Field | Encoded]) -> None:
+    """Replace the fields of the sources that a source consists of, whose spec is part of its fingerprint."""
+    for inner in source.derived_from:
+        inner.spec = {
+            name: changed.get(field, field) if isinstance(field, Encoded) else field for name, field in inner.spec.items()
+        }
+        _settle_inner(inner, changed)
 
 
 def _wide_info(source: Source, name: str) -> ImageInfo | None:

@@ -19,7 +19,6 @@ from bitesize.sources.base import OpenOptions, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.features import StackedFields
 from bitesize.sources.combine.with_fields import WithFields
-from bitesize.sources.combine.zipped import Zipped
 from bitesize.sources.contents import refuse_contents
 from bitesize.sources.given import plain_data, plain_labels
 from bitesize.sources.image_modes import with_modes
@@ -27,15 +26,11 @@ from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.options import LabelsAs
 from bitesize.sources.registry import match_object
 from bitesize.sources.rules import open_by_rules, open_folder
-from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded, Field, Mode, Pages, check_pages
 from bitesize.storage import paths, remote
 from bitesize.storage.url import is_url
 
-# Whole numbers with more different values than this are targets of a regression, not classes.
-_MOST_NAMED = 100_000
 _WEIGHTS = frozenset(("weight", "weights", "sample_weight", "sample_weights"))
-WHOLE_NUMBERS = "different whole numbers, used as classes"
 
 Data = str | os.PathLike[str] | Source | ArrayLike | Mapping[str, Any] | Sequence[Any]
 Labels = ArrayLike | str | os.PathLike[str] | re.Pattern[str] | Mapping[str, Any] | Literal[False] | None
@@ -213,8 +208,8 @@ def _say_inputs(source: Source, options: OpenOptions) -> Source:
     inputs = [name for name in source.spec if name not in (source.label_name, source.weight_name)]
     if len(inputs) < 2:
         return source
-    if options.fields is None and "x" not in inputs and all(_is_number(source.spec[name]) for name in inputs):
-        return _one_row(source, inputs)
+    if options.fields is None and "x" not in inputs and all(is_number(source.spec[name]) for name in inputs):
+        return one_row(source, inputs)
     rest = ", ".join(name for name in inputs if name != source.primary)
     return with_choices(
         source,
@@ -222,7 +217,7 @@ def _say_inputs(source: Source, options: OpenOptions) -> Source:
     )
 
 
-def _one_row(source: Source, names: Sequence[str]) -> Source:
+def one_row(source: Source, names: Sequence[str]) -> Source:
     """Stack fields of one number each into one row of features, and note the choice."""
     shown = first_few(names, 10)
     return with_choices(StackedFields(source, names), Choice(f"x: the columns {shown} as one row of features", "fields="))
@@ -233,7 +228,7 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
     if options.weights and source.weight_name is None:
         source = _with_weights(source, options.weights)
     elif options.weights is None and source.weight_name is None:
-        name = next((name for name in source.spec if name.lower() in _WEIGHTS and _is_number(source.spec[name])), None)
+        name = next((name for name in source.spec if name.lower() in _WEIGHTS and is_number(source.spec[name])), None)
         if name is not None and len(source.spec) > 1 and name not in (source.label_name, source.primary):
             source = with_choices(_with_weights(source, name), Choice(f"sample weights: the field {name}", "weights="))
     label = source.spec.get(source.label_name or "")
@@ -321,41 +316,6 @@ def _refuse_split(options: OpenOptions, form: str) -> None:
         )
 
 
-def open_to_train(data: Data, labels: Labels = None, split: str | None = None, **settings: Any) -> Source:
-    """Open data whose fields may have any names as ``x``, an image or the widest array, and ``y``, the labels.
-
-    Whole numbers without class names become classes, named by their digits.
-
-    Parameters
-    ----------
-    data, labels, split, **settings
-        As for `open`.
-
-    Raises
-    ------
-    BitesizeError
-        As `open`.
-    """
-    source = open(data, labels, split=split, **settings)
-    label, weight = source.label_name, source.weight_name
-    columns = [name for name in source.spec if name not in (label, weight)]
-    if columns and "x" not in columns and all(_is_number(source.spec[name]) for name in columns):
-        source = _one_row(source, columns)
-    if source.primary != "x" or label not in (None, "y"):
-        if source.primary == label:
-            raise BadFile(f"{data!r:.80} has only labels: {', '.join(source.spec)}")
-        fields = {"x": source.primary} | ({"y": label} if label else {}) | ({weight: weight} if weight else {})
-        source = Zipped([(fields, source)])
-    if source.classes is None and source.labels is not None:
-        numbers, class_of = np.unique(source.labels, return_inverse=True)
-        if len(numbers) <= _MOST_NAMED:
-            name = source.label_name or "y"
-            named = WithFields(source, {name: class_of.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
-            named.choices = (*source.choices, Choice(f"labels: {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
-            source = named
-    return source
-
-
 def _with_weights(source: Source, name: str) -> Source:
     """Use a column of data that is not a table, such as .npz, as sample weights."""
     if name not in source.column_names:
@@ -370,34 +330,6 @@ def _with_weights(source: Source, name: str) -> Source:
     return weighed
 
 
-def _is_number(field: Field | Encoded) -> bool:
+def is_number(field: Field | Encoded) -> bool:
+    """Return whether rows of a field are one number each."""
     return isinstance(field, Field) and field.shape == () and field.dtype.kind in "biuf"
-
-
-def open_splits(data: Data, labels: Any = None, **settings: Any) -> tuple[dict[str, Source], dict[str, BadFile]]:
-    """Open all splits of the data as `open_to_train` does, by name; data without splits is one split ``"data"``.
-
-    Returns
-    -------
-    dict of str to Source, dict of str to BadFile
-        The splits, and the errors of damaged splits that cannot be opened.
-
-    Raises
-    ------
-    BitesizeError
-        As `open`, for other reasons.
-    """
-    parts: dict[str, Source] = {}
-    damaged: dict[str, BadFile] = {}
-    with remote.listing():  # once for all splits
-        try:
-            parts["data"] = open_to_train(data, labels, **settings)
-        except BadFile as error:
-            damaged["data"] = error
-        except SplitRequired as error:
-            for part in error.splits:
-                try:
-                    parts[part] = open_to_train(data, labels, part, **settings)
-                except BadFile as bad:
-                    damaged[part] = bad
-    return parts, damaged

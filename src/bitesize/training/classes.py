@@ -10,7 +10,7 @@ from bitesize.errors import BadSetting
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.with_fields import WithFields
-from bitesize.sources.open import WHOLE_NUMBERS
+from bitesize.sources.open_to_train import WHOLE_NUMBERS
 from bitesize.spec import Encoded, Field
 
 # Text of choices about labels that are whole numbers.

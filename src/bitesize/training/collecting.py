@@ -21,7 +21,7 @@ from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import Source
 from bitesize.sources.contents import refuse_contents, shown
 from bitesize.sources.given import plain_data
-from bitesize.sources.open import open_to_train
+from bitesize.sources.open_to_train import open_to_train
 from bitesize.sources.registry import by_suffix
 from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded

@@ -15,7 +15,8 @@ from bitesize.errors import BadRows, BadSetting, NotFound
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.features import SelectedFeatures
-from bitesize.sources.open import NotAnnotated, open_to_train
+from bitesize.sources.open import NotAnnotated
+from bitesize.sources.open_to_train import open_to_train
 from bitesize.sources.splits import SplitRequired, usual_split
 from bitesize.spec import Field
 from bitesize.training.adapting import fits, image_mode, is_row
