@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import bitesize as bs
 from bitesize.errors import BadSetting
@@ -45,6 +46,18 @@ def test_each_range_is_brought_to_about_0_to_1(name, x, done):
         out = next(iter(loader))["x"]
         assert -3 < out.min() <= 0.01
         assert 0.3 < out.max() < 3
+
+
+@pytest.mark.parametrize(("most", "done"), [(4095, "brought to mean 0"), (65535, "scaled by 1/65535")])
+@pytest.mark.parametrize("expected", [None, np.eye(3, 4)], ids=["own", "pretrained"])
+def test_images_of_12_bits_are_measured_as_arrays_are(tmp_path, most, done, expected):
+    for i, row in enumerate(X[..., 0]):
+        Image.fromarray((row * most).astype(np.uint16)).save(tmp_path / f"{i:02}.png")
+    source, budget = bs.open(tmp_path), Budget("64 MiB")
+    found = choose_scaling(source, "model", expected, measure_values(source, budget), budget)
+    assert (done if expected is None or most == 4095 else "what the model expects") in found.line
+    with bs.Loader(source, batch_size=20, memory="32 MiB", transforms=found.steps, dtype="float32") as loader:
+        assert next(iter(loader))["x"].max() > 0.9
 
 
 @pytest.mark.parametrize("x", [X * 255, (X * 255).astype(np.uint8), X, (X * 65535).astype(np.uint16), (X > 0.5), X[..., 0]])

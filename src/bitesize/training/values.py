@@ -162,8 +162,10 @@ def choose_scaling(
     """
     whole = {"bytes": _BYTE, "words": _WORD, "unit": 1.0}.get(values.kind)
     field = source.spec["x"]
-    dark = not isinstance(field, Encoded) and values.maximum < (whole or 0) * _LEAST_SHARE
-    few = dark and values.kind != "unit" and expected is None
+    measured = not isinstance(field, Encoded) or field.dtype != np.uint8
+    dark = measured and values.maximum < (whole or 0) * _LEAST_SHARE
+    # A model that expects bytes takes dark photographs unchanged, but not 12 bits in 16.
+    few = dark and (values.kind == "words" or (values.kind == "bytes" and expected is None))
     if normalize == "none":
         return _said([], values, "taken as stored")
     if nonnegative and (values.minimum < 0 or normalize == "data"):
