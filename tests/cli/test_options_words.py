@@ -61,3 +61,11 @@ def test_options_of_storages_are_named_as_on_the_command_line():
     said = in_options("in another region, eu-west-1 (301): set storage_options={'region': 'eu-west-1'}, or AWS_REGION")
     assert said.endswith("set --storage-option region=eu-west-1, or AWS_REGION")
     assert "up to 60 s (--storage-option deadline=...)" in in_options("up to 60 s (deadline in storage_options)")
+
+
+def test_numbers_or_classes_are_a_task_on_the_command_line(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b,price\n" + "".join(f"{i},{i % 7},{i + 0.5}\n" for i in range(30)))
+    source = bs.open(tmp_path / "x.csv", labels="price")
+    said = [in_options(str(choice)) for choice in source.choices]
+    source.close()
+    assert "price: numbers with decimals, used as targets (--task classify of train changes this)" in said

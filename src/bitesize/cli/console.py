@@ -88,6 +88,8 @@ def in_options(text: str) -> str:
     'choose with --fields, or --labels "kind"'
     """
     text = text.replace("labels=False", "--labels none")
+    for kind, task in (("text", "classify"), ("float", "regress")):
+        text = text.replace(f"labels=[one {kind} per row]", f"--task {task} of train")
     # Training has no option for it: JAX would compile another program for the last batch.
     for keep in ('last="short" keeps them', 'last="pad" keeps them, with a mask'):
         text = text.replace(

@@ -17,6 +17,8 @@ from bitesize.memory.limits import available
 from bitesize.memory.sizes import counted, format_size
 from bitesize.sources.choices import Choice
 
+# The setting by which numbers are classes.
+AS_TEXT = "labels=[one text per row]"
 # Maximum number of different whole numbers used as classes, or their maximum fraction of the rows.
 _FEW, _SHARE = 20, 0.1
 # More different texts than this are not used as classes by default.
@@ -280,7 +282,7 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
             if whole
             else "numbers with decimals"
         )
-        chosen = Choice(f"{name}: {kind}, used as targets", "labels=[one text per row]")
+        chosen = Choice(f"{name}: {kind}, used as targets", AS_TEXT)
         return Labels(numbers[texts.numbers], None, (chosen,))
     twice = next((value for value in filled if value.startswith("+") and value[1:] in filled), None)
     if twice is not None:
@@ -293,9 +295,7 @@ def _numbers(texts: Texts, name: str, where: str) -> Labels | None:
             f"{name!r} of {where} has {count:,} different whole numbers in {rows:,} rows, such as {filled[0]}, too large for targets: "
             "are they identifiers? Choose another column with labels="
         )
-    chosen = Choice(
-        f"{name}: {count:,} different whole numbers in {rows:,} rows, used as numbers", "labels=[one text per row]"
-    )
+    chosen = Choice(f"{name}: {count:,} different whole numbers in {rows:,} rows, used as numbers", AS_TEXT)
     return Labels(numbers[texts.numbers], None, (chosen,))
 
 

@@ -11,6 +11,7 @@ from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.with_fields import WithFields
 from bitesize.sources.open_to_train import WHOLE_NUMBERS
+from bitesize.sources.text_labels import AS_TEXT
 from bitesize.spec import Encoded, Field
 
 # Text of choices about labels that are whole numbers.
@@ -61,7 +62,8 @@ def _numbered(source: Source, field: Field, shown: str) -> Source:
     names = tuple(map(str, numbers.tolist()))
     taken = WithFields(source, {"y": places.astype(np.int64).reshape(-1)}, names, "y")
     stored = f"{field.dtype} numbers" if not field.shape else f"a column of shape (n, 1) of {field.dtype}"
-    taken.choices = (*source.choices, Choice(f"labels: {stored}, {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
+    others = [choice for choice in source.choices if choice.setting != AS_TEXT]  # they were numbers
+    taken.choices = (*others, Choice(f"labels: {stored}, {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
     return taken
 
 
