@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import gc
 import importlib.util
+import io
 import os
 import shutil
 import sys
@@ -68,6 +69,15 @@ def _threads() -> set[str]:
 
 def _descriptors() -> int:
     return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pipe_of_arrow():
+    """Let Arrow open its pipe for signals, which it opens with the first CSV file and keeps."""
+    if importlib.util.find_spec("pyarrow"):
+        from pyarrow import csv
+
+        csv.read_csv(io.BytesIO(b"a\n1\n"))
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bitesize.cli.console import command, console, plain, quoted
 from bitesize.cli.demo_masks import write_masks, write_volumes
+from bitesize.memory.sizes import rounded
 
 _SHAPES = ("circle", "cross", "square")
 _SIDE = 48
@@ -205,8 +206,8 @@ def demo_task(task: str, folder: Path) -> Compared:
         raise typer.Exit(done.returncode)
     found = demo.compare(json.loads(done.stdout))
     console.rule(f"{found.metric} on the {task} demo's validation rows, after {seconds:.0f} s")
-    console.print(f"the model     [bold]{found.value:.4g}[/]", highlight=False)
-    console.print(f"trivial       {found.trivial:.4g}, {plain(found.answer)}", highlight=False)
+    console.print(f"the model     [bold]{rounded(found.value)}[/]", highlight=False)
+    console.print(f"trivial       {rounded(found.trivial)}, {plain(found.answer)}", highlight=False)
     console.print(f"\nEverything is in [bold]{plain(folder)}[/]. Next:", highlight=False)
     console.print(f"  {plain(command('predict', run, data))}", highlight=False, soft_wrap=True)
     return found

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bitesize.cli.console import console, plain, print_json
+from bitesize.cli.progress import figure
 from bitesize.cli.run_folder import Wanted, choose, create_run, say
 
 if TYPE_CHECKING:
@@ -106,9 +107,9 @@ def _print(summary: dict[str, Any], out: str) -> None:
     for title in ("fold", "epoch", *names):
         table.add_column(title, justify="right")
     for number, fold in enumerate(summary["folds"], 1):
-        table.add_row(str(number), str(fold["epoch"]), *(f"{fold[name]:.3f}" for name in names))
+        table.add_row(str(number), str(fold["epoch"]), *(figure(fold[name]) for name in names))
     for kind, shown in (("mean", "mean"), ("std", "±")):
-        table.add_row(shown, "", *(f"{summary[kind][name]:.3f}" for name in names), style="bold")
+        table.add_row(shown, "", *(figure(summary[kind][name]) for name in names), style="bold")
     console.print()
     console.print(table)
     console.print(f"saved in [bold]{plain(out)}[/]: fold-1 to fold-{len(summary['folds'])}, folds.json", highlight=False)

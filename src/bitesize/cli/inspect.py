@@ -9,6 +9,7 @@ import typer
 from bitesize.cli.console import console, counted, plain, print_understood, say_when_compiling
 from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Data, ImageSize, Opening, Overwrite, refuse_to_replace, takes_options
+from bitesize.memory.sizes import rounded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,7 +157,7 @@ def _tags_or_numbers(source: Source, rows: list[int]) -> list[str]:
         return [
             ", ".join(name for name, there in zip(source.classes, row, strict=True) if there) or "no tag" for row in values
         ]
-    return [", ".join(f"{value:.5g}" for value in np.ravel(row).tolist()) for row in values]
+    return [", ".join(rounded(value) for value in np.ravel(row).tolist()) for row in values]
 
 
 def _kind_of(out: str) -> str:

@@ -11,6 +11,7 @@ from bitesize.cli.console import console, counted, plain, print_understood, prin
 from bitesize.cli.interrupt import INTERRUPT
 from bitesize.cli.moving import Figures, Moving, Pace
 from bitesize.cli.plan_output import print_plan
+from bitesize.memory.sizes import rounded
 from bitesize.training.need import plan_of
 
 _WIDTHS, _LEAST_WIDTH = {"epoch": 6, "rows_per_second": 10}, 9
@@ -94,7 +95,7 @@ class Terminal(Quiet):
         title = f"{'validating' if validates else 'epoch'} {epoch + 1}/{epochs}"
         # The loss before speed and memory; other metrics only if they fit.
         loss, *metrics = [
-            f"{name} {self._logs[name]:.3f}" for name in sorted(self._logs, key=lambda name: name != "loss")
+            f"{name} {figure(self._logs[name])}" for name in sorted(self._logs, key=lambda name: name != "loss")
         ] or [""]
         others = [text for text in (loss, self._speed, memory_of(job.budget), *metrics) if text]
         left = self._whole.left(epochs * batches)
@@ -108,8 +109,8 @@ class Terminal(Quiet):
         cells = []
         for name in names:
             value = line[name]
-            text = str(value) if name == "epoch" else f"{value:,.0f}" if name == "rows_per_second" else _figure(value)
-            cells.append(f"{text:>{_width(name)}}")
+            text = str(value) if name == "epoch" else f"{value:,.0f}" if name == "rows_per_second" else figure(value)
+            cells.append(f" {text:>{_width(name) - 1}}")
         console.print("".join(cells), highlight=False)
         if not math.isfinite(line.get("loss", 0.0)) and not self._diverged:
             self._diverged = True
@@ -133,6 +134,6 @@ def _width(name: str) -> int:
     return _WIDTHS.get(name, max(_LEAST_WIDTH, len(name) + 1))
 
 
-def _figure(value: float) -> str:
-    """Return a figure with three decimals, or four digits if it is large: errors may be in any unit."""
-    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.4g}"
+def figure(value: float) -> str:
+    """Return a figure with three decimals, or without if it is large: errors may be in any unit."""
+    return f"{value:.3f}" if abs(value) < 1000 else rounded(value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from bitesize.cli.console import command, errors, plain
 from bitesize.cli.storage_options import set_also, without_values
+from bitesize.memory.sizes import rounded
 
 if TYPE_CHECKING:
     from bitesize.training.interrupted import Start
@@ -229,7 +230,7 @@ def _figures(summary: Mapping[str, Any]) -> str:
     names = sorted(
         (name for name in line if name not in others), key=lambda name: (name.startswith("val_"), "loss" not in name)
     )
-    figures = ", ".join(f"{name} {line[name]:.4g}" for name in names)
+    figures = ", ".join(f"{name} {rounded(line[name])}" for name in names)
     which = f"{len(epochs)} epochs" if len(epochs) != 1 else "1 epoch"
     return f"{which}{f', the best is epoch {best}' if best != len(epochs) else ''}: {figures}" if figures else which
 

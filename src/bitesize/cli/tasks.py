@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitesize.cli.console import console, counted, plain
+from bitesize.memory.sizes import rounded
 
 if TYPE_CHECKING:
     from bitesize.training.run import RunFolder
@@ -115,18 +116,18 @@ def _table_of_tags(result: dict[str, Any]) -> None:
 
 def _of_numbers(result: dict[str, Any]) -> str:
     several = " (means of targets)" if len(result["targets"]) > 1 else ""
-    return f"loss {result['loss']:.4f}, MAE [bold]{result['mae']:.5g}[/], RMSE {result['rmse']:.5g}, R2 {_figure(result['r2'])}{several}"
+    return f"loss {result['loss']:.4f}, MAE [bold]{rounded(result['mae'])}[/], RMSE {rounded(result['rmse'])}, R2 {_figure(result['r2'])}{several}"
 
 
 def _table_of_numbers(result: dict[str, Any]) -> None:
     baseline = result["baseline"]
-    console.print(f"predicting the mean of the training rows gives MAE {baseline['mae']:.5g}", highlight=False)
+    console.print(f"predicting the mean of the training rows gives MAE {rounded(baseline['mae'])}", highlight=False)
     lines = [
         [
             plain(line["target"]),
-            *(f"{line[name]:.5g}" for name in ("mae", "rmse")),
+            *(rounded(line[name]) for name in ("mae", "rmse")),
             _figure(line["r2"]),
-            f"{line['baseline_mae']:.5g}",
+            rounded(line["baseline_mae"]),
         ]
         for line in result["per_target"]
     ]

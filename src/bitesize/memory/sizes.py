@@ -1,4 +1,4 @@
-"""Sizes in bytes as text."""
+"""Sizes in bytes and other numbers as text."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def format_size(nbytes: int, *, ceil: bool = False) -> str:
             break
         value, unit = value / 1024, name
     step = 0.1 if value < 20 else 1.0
-    rounded = -(-value // step) * step if ceil else round(value / step) * step
-    return f"{rounded:.1f} {unit}" if step < 1 else f"{rounded:.0f} {unit}"
+    value = -(-value // step) * step if ceil else round(value / step) * step
+    return f"{value:.1f} {unit}" if step < 1 else f"{value:.0f} {unit}"
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -89,3 +89,14 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     ('1 row', '1,200 rows', '2 classes')
     """
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def rounded(value: float) -> str:
+    """Return a number as text with four significant digits, or all digits before the point; with an exponent if it is extreme.
+
+    Examples
+    --------
+    >>> [rounded(value) for value in (78_980.4, 1234.5, 0.93217, 12.0, 0.0, 3.2e-7, float("nan"))]
+    ['78,980', '1,234', '0.9322', '12', '0', '3.2e-07', 'nan']
+    """
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"

@@ -8,6 +8,8 @@ from typing import Generic, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.memory.sizes import rounded
+
 _SHOWN = 5
 Row = TypeVar("Row")
 
@@ -324,4 +326,4 @@ class NumberPredictions(_Rows[NumbersOfRow]):
         return NumbersOfRow(self._describe(row), self._values(row))
 
     def _shown(self, row: int) -> str:
-        return ", ".join(f"{name} {value:.5g}" for name, value in self._values(row).items())
+        return ", ".join(f"{name} {rounded(value)}" for name, value in self._values(row).items())

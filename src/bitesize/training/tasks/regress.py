@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.memory.sizes import rounded
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.training.backend import load_keras
@@ -122,7 +123,7 @@ class Regress(Task):
     def said(self) -> list[str]:
         """A line on the targets and their units."""
         shown = ", ".join(
-            f"{name} (mean {mean:.5g}, deviation {std:.5g})"
+            f"{name} (mean {rounded(mean)}, deviation {rounded(std)})"
             for name, mean, std in list(zip(self.names, self.mean, self.std, strict=True))[:_SHOWN]
         ) + (", ..." if len(self.names) > _SHOWN else "")
         units = "in units of the data" if len(self.names) == 1 else "in deviations, and in units of the data in evaluate"
@@ -211,4 +212,4 @@ class _Ranges(Tally):
         """Return the first ranges."""
         ranges = list(zip(self._names, self._least, self._greatest, strict=True))[:_SHOWN]
         more = ", ..." if len(self._names) > _SHOWN else ""
-        return ", ".join(f"{name} {least:.5g} to {greatest:.5g}" for name, least, greatest in ranges) + more
+        return ", ".join(f"{name} {rounded(least)} to {rounded(greatest)}" for name, least, greatest in ranges) + more
