@@ -41,8 +41,8 @@ def inspect(
 ) -> None:
     """Render a grid of rows, each as stored and as transformed for training, to show what the model sees; masks are colored over it."""
     import bitesize as bs
+    from bitesize.cli.pictures import axes_of_pictures, said_of_pictures
     from bitesize.errors import BadSetting
-    from bitesize.training.settings import is_image
 
     if rows < 1 or draws < 1:
         raise BadSetting("--rows and --draws must be at least 1")
@@ -55,12 +55,15 @@ def inspect(
     say_when_compiling()
     source = opening.open(data)
     print_understood(source)
-    if not is_image(source.spec["x"]):
-        raise BadSetting(f"inspect renders images, but the rows are {source.spec['x']}")
+    field = source.spec["x"]
+    if not axes_of_pictures(field):
+        hint = " (--axes says what the axes of a row are)" if len(field.shape) > 2 else ""
+        raise BadSetting(f"inspect shows images and volumes, but the rows are {field}{hint}")
     steps = _steps(source, image_size, run)
     chosen = bs.Order(len(source), seed).rows(0, 0, min(rows, len(source)))
     part = source.subset(chosen)
-    raw, problems = _drawn(part, [bs.Resize(_TILE, "pad", fill=255)], 0, seed)
+    is_encoded = isinstance(source.spec["x"], bs.Encoded)
+    raw, problems = _drawn(part, [bs.Resize(_TILE, "pad", fill=255)] if is_encoded else [], 0, seed)
     tiles = [_drawn(part, steps, epoch, seed)[0] for epoch in range(draws)]
     captions = _captions(source, chosen.tolist())
     _write_grid(out, kind, raw, tiles, captions, problems)
@@ -68,6 +71,8 @@ def inspect(
     console.print(
         f"wrote {plain(out)}: {counted(len(chosen), 'row')}; left as stored, then {views}", highlight=False, soft_wrap=True
     )
+    for line in said_of_pictures(source.spec["x"]):
+        console.print(line, highlight=False)
     if captions.legend:
         console.print("no installed font has the letters of all names; the picture shows numbers:", highlight=False)
         for line in captions.legend:
@@ -97,9 +102,10 @@ def _drawn(source: Source, steps: list[Any], epoch: int, seed: int) -> tuple[lis
 
     import bitesize as bs
     from bitesize.cli.overlay import blended
+    from bitesize.cli.pictures import as_picture, axes_of_pictures, middle
     from bitesize.training.tasks.mask_numbers import is_mask
 
-    masks = is_mask(source)
+    masks, axes = is_mask(source), axes_of_pictures(source.spec["x"])
     order = bs.Order(len(source), seed, shuffle=False)
     with bs.Loader(
         source, batch_size=1, transforms=steps, order=order, on_error="skip", max_bad=1.0, threads=1, dtype=None
@@ -107,21 +113,13 @@ def _drawn(source: Source, steps: list[Any], epoch: int, seed: int) -> tuple[lis
         loader.set_epoch(epoch)
         pictures = []
         for batch in loader:
-            pixels = batch["x"][0]
-            picture = _as_picture(pixels) if batch.mask[0] else np.full((*pixels.shape[:2], 3), 255, np.uint8)
-            pictures.append(blended(picture, batch["y"][0]) if masks and batch.mask[0] else picture)
+            picture = as_picture(batch["x"][0], axes)
+            if not batch.mask[0]:
+                picture = np.full_like(picture, 255)
+            elif masks:
+                picture = blended(picture, middle(batch["y"][0], axes))
+            pictures.append(picture)
         return pictures, {bad.row: bad.reason for bad in loader.bad}
-
-
-def _as_picture(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Convert an image of any type to 8-bit colors; floats are scaled by their range."""
-    import numpy as np
-
-    values = pixels[..., :3]
-    if values.dtype != np.uint8:
-        low, high = float(values.min()), float(values.max())
-        values = ((values.astype(np.float64) - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
-    return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values.copy()
 
 
 def _captions(source: Source, rows: list[int]) -> Captions:
