@@ -69,3 +69,7 @@ def test_numbers_or_classes_are_a_task_on_the_command_line(tmp_path):
     said = [in_options(str(choice)) for choice in source.choices]
     source.close()
     assert "price: numbers with decimals, used as targets (--task classify of train changes this)" in said
+
+
+def test_a_call_with_labels_is_an_argument_and_an_option():
+    assert in_options("for masks use bs.open('a/images', labels='a/masks')") == "for masks use 'a/images' --labels 'a/masks'"

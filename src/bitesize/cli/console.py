@@ -88,6 +88,7 @@ def in_options(text: str) -> str:
     'choose with --fields, or --labels "kind"'
     """
     text = text.replace("labels=False", "--labels none")
+    text = re.sub(r"bs\.open\(('[^']*'), labels=('[^']*')\)", r"\1 --labels \2", text)
     for kind, task in (("text", "classify"), ("float", "regress")):
         text = text.replace(f"labels=[one {kind} per row]", f"--task {task} of train")
     # Training has no option for it: JAX would compile another program for the last batch.
