@@ -73,3 +73,9 @@ def test_numbers_or_classes_are_a_task_on_the_command_line(tmp_path):
 
 def test_a_call_with_labels_is_an_argument_and_an_option():
     assert in_options("for masks use bs.open('a/images', labels='a/masks')") == "for masks use 'a/images' --labels 'a/masks'"
+
+
+def test_pages_are_an_option():
+    assert in_options('(pages="rows" changes this); pages= of bs.open reads more') == (
+        '(--pages "rows" changes this); --pages reads more'
+    )

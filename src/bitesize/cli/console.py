@@ -35,6 +35,7 @@ _OPTIONS = {
         "tag_delimiter",
         "file_is_row",
         "axes",
+        "pages",
         "max_side",
         "quality",
         "kind",
@@ -89,6 +90,7 @@ def in_options(text: str) -> str:
     """
     text = text.replace("labels=False", "--labels none")
     text = re.sub(r"bs\.open\(('[^']*'), labels=('[^']*')\)", r"\1 --labels \2", text)
+    text = text.replace("= of bs.open", "=")
     for kind, task in (("text", "classify"), ("float", "regress")):
         text = text.replace(f"labels=[one {kind} per row]", f"--task {task} of train")
     # Training has no option for it: JAX would compile another program for the last batch.
