@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from bitesize.decode.raw import DTYPES as RAW_DTYPES
-from bitesize.errors import BitesizeError, PackedError
+from bitesize.errors import BadSetting, BitesizeError, PackedError
 from bitesize.files.atomic import write_text
 from bitesize.files.stores import MANIFEST, STORE
 from bitesize.packed.fields import ShardField
@@ -252,7 +252,8 @@ def _spec_to_json(stored: Field | Encoded) -> dict[str, Any]:
         if stored.mode == "unchanged":  # other modes have their own
             value |= {"channels": stored.channels, "dtype": dtype_to_json(stored.dtype)}
         return value
-    return {"kind": "array", "shape": list(stored.shape), "dtype": dtype_to_json(stored.dtype), "mask": stored.mask}
+    value = {"kind": "array", "shape": list(stored.shape), "dtype": dtype_to_json(stored.dtype), "mask": stored.mask}
+    return value | ({"axes": stored.axes} if stored.axes else {})
 
 
 def _spec_from_json(value: Any) -> Field | Encoded:
@@ -269,7 +270,11 @@ def _spec_from_json(value: Any) -> Field | Encoded:
     if value["kind"] != "array":
         raise ValueError(f"no kind of a field: {value['kind']!r}")
     shape = tuple(count(side) for side in value["shape"])
-    return Field(shape, dtype_from_json(value["dtype"]).newbyteorder("="), bool(value["mask"]))
+    dtype, axes = dtype_from_json(value["dtype"]).newbyteorder("="), str(value.get("axes", ""))
+    try:
+        return Field(shape, dtype, bool(value["mask"]), axes)
+    except BadSetting as error:
+        raise ValueError(str(error)) from None
 
 
 def _check_agreement(name: str, stored: Field | Encoded, held: ShardField) -> None:
