@@ -85,7 +85,8 @@ def test_opening_images_with_labels_of_text_does_not_read_the_images(tmp_path, m
 
     plain, read = Parquet._read_group, []
     monkeypatch.setattr(Parquet, "_read_group", lambda self, *rest: read.append(rest[-1]) or plain(self, *rest))
-    assert bs.open(tmp_path / "t.parquet").classes == ("a", "b")
+    for mode in ("auto", "RGB", "unchanged"):
+        assert bs.open(tmp_path / "t.parquet", mode=mode).classes == ("a", "b")
     assert read
     assert all(columns == ["label"] for columns in read)
 

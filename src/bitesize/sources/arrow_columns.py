@@ -41,6 +41,7 @@ class ArrowColumn:
 
         self.name = name
         self.folder: str | None = None  # the folder of relative paths, if the column holds paths
+        self.start = b""  # of the first image
         self.field: Field | Encoded | None = None  # None if it is text, or cannot be a field
         self.why = ""
         self.is_text = False
@@ -74,6 +75,7 @@ class ArrowColumn:
         value = self.scalar(first(), 0)
         try:
             sniff(value[:16] if value is not None else b"")
+            self.start = bytes(value)
             self.field = Encoded("image", options.mode, options.orient)
         except BadFile:
             self.why = "bytes that are not images"

@@ -74,6 +74,7 @@ class ArrowSource(ArrowTable):
         roles = choose_roles(seen, options)
         self._label = roles.label
         self._columns: dict[str, ArrowColumn] = {name: by_name[column] for name, column in roles.fields.items()}
+        self.first_images = {name: column.start for name, column in self._columns.items() if column.start}
         self._stacked: dict[str, StackedColumns] = {}
         self._known: dict[str, NDArray[Any]] = {}  # fields in memory: class numbers, tags, weights
         self.spec, self.left_out, self.choices = {}, roles.left_out, tuple(roles.choices)

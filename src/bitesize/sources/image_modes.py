@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from bitesize.decode.header import KINDS_OF_SUFFIXES, read_info
+from bitesize.decode.header import KINDS_OF_SUFFIXES, read_info, sniff
 from bitesize.decode.info import ImageInfo, is_usual, stored_pixels
 from bitesize.errors import BadRows, BitesizeError, without_frames
 from bitesize.sources.base import Source
@@ -76,6 +76,9 @@ def _settle_inner(source: RowSource, changed: Mapping[Encoded, Field | Encoded])
 
 def _wide_info(source: Source, name: str) -> ImageInfo | None:
     """Return the header of the first of a few images with other values than 8-bit gray, RGB or RGBA; None if there is none."""
+    known = _known_info(source, name)
+    if known is not None:
+        return None if known == "usual" or is_usual(known) else known
     for row in _rows_to_read(source):
         try:
             if not is_usual(info := _info(source, name, row)):
@@ -105,8 +108,22 @@ def _kind(path: bytes) -> str | None:
     return KINDS_OF_SUFFIXES.get(os.path.splitext(os.fsdecode(path))[1].lower())
 
 
+def _known_info(source: RowSource, name: str) -> ImageInfo | Literal["usual"] | None:
+    """Return the header of an image whose beginning is known, or only that its format has 8 bits; None if it is not known."""
+    start = source.first_images.get(name)
+    if start is None:
+        return next((found for inner in source.derived_from if (found := _known_info(inner, name))), None)
+    try:
+        return read_info(memoryview(start))
+    except BitesizeError:  # more than the beginning is needed
+        return "usual" if sniff(start[:16]) in _ALWAYS_USUAL else None
+
+
 def _first_info(source: Source, name: str) -> ImageInfo:
     """Return the header of the first image that can be read."""
+    known = _known_info(source, name)
+    if isinstance(known, ImageInfo):
+        return known
     first: Exception | None = None
     for row in range(min(_ATTEMPTS, len(source))):
         try:
