@@ -205,7 +205,7 @@ def axes_of_rows(field: Field) -> str:
 
     Examples
     --------
-    >>> [axes_of_rows(Field(shape, np.uint8)) for shape in ((28, 28), (20, 24, 10), (16, 20, 24, 2), (16, 20, 24), (100,))]
+    >>> [axes_of_rows(Field(shape, np.uint8)) for shape in ((28, 28), (20, 24, 10), (16, 20, 24, 2), (16, 20, 64), (100,))]
     ['HW', 'HWC', 'DHWC', '', '']
     >>> axes_of_rows(Field((16, 20, 24), np.uint8, axes="DHW"))
     'DHW'

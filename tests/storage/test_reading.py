@@ -16,6 +16,7 @@ from bitesize.order.order import Order
 from bitesize.sources.masks import ImagesWithMasks
 from bitesize.sources.options import OpenOptions, RowFiles
 from bitesize.sources.registry import installed, kinds
+from bitesize.sources.series_files import Series
 from bitesize.spec import Encoded
 from bitesize.storage.local import LocalStorage
 from bitesize.storage.stores import configure, register_storage
@@ -71,6 +72,8 @@ class Place:
             return replace(value, root=self.at(value.root), folders=tuple(self.at(each) for each in value.folders))
         if isinstance(value, RowFiles):
             return value._replace(names=self.at(value.names))
+        if isinstance(value, Series):
+            return value._replace(files=self.at(value.files), names=self.at(value.names))
         return value
 
 

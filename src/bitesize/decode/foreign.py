@@ -102,8 +102,8 @@ def foreign_format(start: bytes, name: str = "") -> Foreign | None:
     --------
     >>> print(foreign_format(b"%PDF-1.7"))
     PDF: convert its pages to PNG (pdftoppm -png in.pdf page)
-    >>> foreign_format(b"", "IMG_0001.HEIC").name
-    'HEIC'
+    >>> foreign_format(b"", "photo.JXL").name
+    'JPEG XL'
     """
     if start[4:8] == b"ftyp" and start[8:12] in _BRANDS:
         return _BRANDS[start[8:12]]

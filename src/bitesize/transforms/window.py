@@ -38,7 +38,7 @@ class Window(Transform):
     >>> import numpy as np, bitesize as bs
     >>> scans = bs.open(np.array([[[-1000, -160, 40, 240, 3000]]], np.int16))
     >>> with bs.Loader(scans, batch_size=1, memory="16 MiB", transforms=[bs.Window(40, 400)]) as loader:
-    ...     next(iter(loader))["x"].tolist()
+    ...     next(iter(loader))["x"].round(6).tolist()
     [[[0.0, 0.0, 0.5, 1.0, 1.0]]]
     """
 
