@@ -22,7 +22,7 @@ def test_every_public_name_exists_and_is_listed_once():
 
 
 def test_the_names_of_one_framework_are_in_its_namespace():
-    assert bitesize.keras.__all__ == ["Checkpoint", "fit"]
+    assert bitesize.keras.__all__ == ["Checkpoint", "PreparedTask", "build_model", "fit", "prepare_task"]
     assert bitesize.sklearn.__all__ == ["partial_fit", "predict"]
     for namespace in (bitesize.keras, bitesize.sklearn):
         for name in namespace.__all__:

@@ -5,5 +5,6 @@ Importing this module does not import Keras.
 
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.fit import fit
+from bitesize.training.prepared_task import PreparedTask, build_model, prepare_task
 
-__all__ = ["Checkpoint", "fit"]
+__all__ = ["Checkpoint", "PreparedTask", "build_model", "fit", "prepare_task"]
