@@ -35,6 +35,13 @@ class PreparedTask(NamedTuple):
         For ``class_weight=`` of `fit`.
     said : tuple of str
         Lines on what was chosen, with the setting that decides otherwise.
+
+    Examples
+    --------
+    >>> import numpy as np, bitesize as bs
+    >>> prepared = bs.keras.prepare_task(bs.open(np.eye(4), labels=["cat", "dog"] * 2))
+    >>> prepared.task.name, prepared.task.names, prepared.val
+    ('classify', ('cat', 'dog'), None)
     """
 
     task: Task
@@ -74,6 +81,7 @@ def prepare_task(
     Returns
     -------
     PreparedTask
+        The task, and the data with labels as its loss takes them.
 
     Raises
     ------
