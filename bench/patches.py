@@ -33,7 +33,7 @@ TILE, KINDS, BATCH = 256, 64, 32
 _MIB = 1 << 20
 # Room beside base and budget, as in tests/contract: page tables and stacks, which no budget can know.
 _MARGIN = 24 * _MIB
-_CASES = ((256, 256), (224, 224), (256, 192))
+_CASES = ((256, 256), (224, 224), (256, 192), (256, 128))
 MOST_READS, LEAST_RATE = 1.2, 0.7
 
 

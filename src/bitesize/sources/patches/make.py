@@ -17,8 +17,9 @@ from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import processor_share
 from bitesize.memory.sizes import format_size, parse_size
 from bitesize.sources.choices import Choice
-from bitesize.sources.patches.grid import Grid, Scattered, choose_block, choose_cell
+from bitesize.sources.patches.grid import Grid, Scattered
 from bitesize.sources.patches.kept import KeptPatches, decided, in_threads, keep_function
+from bitesize.sources.patches.layout import Reading, Tile, choose_cells, choose_grid
 from bitesize.sources.patches.opening import Wanted, check_alike, check_masks, for_axes, open_images, whole_sizes
 from bitesize.sources.patches.source import Patches
 from bitesize.sources.patches.tiles import TiledImage
@@ -135,20 +136,12 @@ def _on_grid(
 ) -> Patches:  # fmt: skip
     """Return patches on a grid."""
     row = _row_nbytes(images[0], masks, size)
-    layouts, reads, tiles = list[Grid](), 0.0, 0
-    for i, image in enumerate(images):
-        read_in = [image.tile_shape, *([masks[i].tile_shape] if masks else [])]
-        chosen, ratio = choose_block(image.spatial, size, stride, read_in, max(1, block // row))
-        layouts.append(Grid(image.spatial, size, stride, chosen))
-        reads += ratio * math.prod(image.tile_counts)
-        tiles += math.prod(image.tile_counts)
-    source = Patches(images, masks, layouts, size, several)
-    source.reads_per_tile = reads / tiles
-    said = f"blocks of up to {_times(layouts[0].block)} patches: a tile is read {source.reads_per_tile:.2f} times an epoch"
-    source.choices = (Choice(said, "block="),)
-    if source.reads_per_tile > _MANY_READS:
-        _log.info("%s; a larger block= than %s reads fewer twice", said, format_size(block))
-    return source
+    chosen = [
+        choose_grid(image.spatial, size, stride, read_in, row, block)
+        for image, read_in in zip(images, _tiles(images, masks), strict=True)
+    ]
+    layouts = [Grid(image.spatial, size, stride, each.extent) for image, each in zip(images, chosen, strict=True)]
+    return _with_reads(Patches(images, masks, layouts, size, several, _streams(chosen)), chosen, block)
 
 
 def _at_random(
@@ -162,13 +155,42 @@ def _at_random(
         [math.prod(n - s + 1 for n, s in zip(image.spatial, size, strict=True)) for image in images], np.float64
     )
     ends = np.rint(np.cumsum(areas) / areas.sum() * count).astype(np.int64)
-    rows = max(1, block // 2 // _row_nbytes(images[0], masks, size))
-    layouts = []
-    for number, (image, n) in enumerate(zip(images, np.diff(ends, prepend=0).tolist(), strict=True)):
-        cell = choose_cell(image.spatial, image.tile_shape, n, rows)
-        layouts.append(Scattered(image.spatial, size, cell, seed, number, n))
-    source = Patches(images, masks, layouts, size, several)
-    source.choices = (Choice(f"{count:,} patches at random places, the same in each epoch", "seed="),)
+    row = _row_nbytes(images[0], masks, size)
+    chosen, layouts = [], []
+    numbers = np.diff(ends, prepend=0).tolist()
+    for number, (image, n, read_in) in enumerate(zip(images, numbers, _tiles(images, masks), strict=True)):
+        chosen.append(choose_cells(image.spatial, size, n, read_in, row, block))
+        layouts.append(Scattered(image.spatial, size, chosen[-1].extent, seed, number, n))
+    source = _with_reads(Patches(images, masks, layouts, size, several, _streams(chosen)), chosen, block)
+    source.choices = (Choice(f"{count:,} patches at random places, the same in each epoch", "seed="), *source.choices)
+    return source
+
+
+def _tiles(images: Sequence[TiledImage], masks: Sequence[TiledImage]) -> list[list[Tile]]:
+    """Return the tiles of each image and its mask."""
+    return [
+        [Tile(each.tile_shape, each.tile_nbytes) for each in both]
+        for both in (zip(images, masks, strict=True) if masks else zip(images, strict=True))
+    ]
+
+
+def _streams(chosen: Sequence[Reading]) -> int | None:
+    """Return the number of bands that are read at the same time, in all images."""
+    return min((each.streams for each in chosen if each.streams), default=None)
+
+
+def _with_reads(source: Patches, chosen: Sequence[Reading], block: int) -> Patches:
+    """Return the source, which says how often tiles are read."""
+    tiles = [math.prod(image.tile_counts) for image in source._images]
+    source.reads_per_tile = sum(n * each.reads for n, each in zip(tiles, chosen, strict=True)) / sum(tiles)
+    first, on_grid = chosen[0], source.grids is not None
+    said = f"{'blocks' if on_grid else 'cells'} of up to {_times(first.extent)} {'patches' if on_grid else 'pixels'}"
+    if source._streams:
+        said += f", one after another in bands, {source._streams} of them at a time"
+    said += f": a tile is read {source.reads_per_tile:.2f} times an epoch"
+    source.choices = (Choice(said, "block="),)
+    if source.reads_per_tile > _MANY_READS:
+        _log.info("%s; a larger block= than %s reads fewer twice", said, format_size(block))
     return source
 
 
