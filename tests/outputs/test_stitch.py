@@ -1,5 +1,7 @@
 """`bs.stitch` makes an image of predictions of patches, and holds only the pixels that wait for others."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,15 @@ from bitesize.outputs.cells import Cells, weights_of
 
 RANDOM = np.random.default_rng(0)
 IMAGE = RANDOM.integers(0, 256, (150, 211, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def open_event_loop(tmp_path_factory):
+    """Zarr opens an event loop at its first use, and keeps it."""
+    with contextlib.suppress(ImportError):
+        import zarr
+
+        zarr.create_array(str(tmp_path_factory.mktemp("loop") / "a.zarr"), data=np.zeros(1))
 
 
 def pointwise(x):
