@@ -14,11 +14,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadSetting, MissingPackage
+from bitesize.errors import BadSetting, MissingPackage, NotFound
 from bitesize.files.atomic import replacing_large
 from bitesize.files.npy import header_bytes
 from bitesize.memory.budget import Budget
 from bitesize.outputs.cells import Box, Write
+from bitesize.storage.url import is_url
 
 # Largest chunk of a Zarr array along an axis.
 _CHUNK = 512
@@ -36,6 +37,8 @@ def writer(
     ------
     DoesNotFit
         If an array does not fit the budget.
+    BadSetting, NotFound
+        If a path cannot be written to.
     DiskFull
         If a file does not fit the disk.
     """
@@ -47,7 +50,11 @@ def writer(
         finally:
             charge.release()
         return
+    if is_url(os.fspath(out)):
+        raise BadSetting(f"out={out!r} is an address: write to a file of this machine, and copy it")
     path = Path(out)
+    if path.suffix in (".npy", ".zarr") and not path.parent.is_dir():
+        raise NotFound(f"out={str(out)!r}: the folder {path.parent} does not exist")
     if path.suffix == ".zarr":
         with _zarr(path, shape, dtype, chunk) as write:
             yield write, path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,9 @@ from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import processor_share
 from bitesize.memory.sizes import format_size, parse_size
+from bitesize.sources.addresses import addresses_in, prepare
 from bitesize.sources.choices import Choice
+from bitesize.sources.options import OpenOptions
 from bitesize.sources.patches.grid import Grid, Scattered
 from bitesize.sources.patches.kept import KeptPatches, decided, in_threads, keep_function
 from bitesize.sources.patches.layout import Reading, Tile, choose_cells, choose_grid
@@ -25,6 +27,7 @@ from bitesize.sources.patches.source import Patches
 from bitesize.sources.patches.tiles import TiledImage
 from bitesize.sources.sinks import new_buffers
 from bitesize.spec import Field
+from bitesize.storage import remote
 
 _log = logging.getLogger("bitesize")
 # Reads per tile from which a line says so.
@@ -36,7 +39,7 @@ _MOST_THREADS = 4
 def patches(
     data: Any, size: int | Sequence[int], *, stride: int | Sequence[int] | None = None, count: int | None = None, seed: int = 0,
     masks: Any = None, keep: float | Callable[..., bool] | None = None, background: ArrayLike | tuple[Any, Any] = 0, axes: str | None = None,
-    level: int = 0, block: int | str = "20 MiB", memory: int | str | Budget = "auto",
+    level: int = 0, block: int | str = "20 MiB", memory: int | str | Budget = "auto", storage_options: Mapping[str, Any] | None = None,
 ) -> Patches:  # fmt: skip
     r"""Open windows of images, volumes or arrays as rows. Only the tiles of the requested windows are read.
 
@@ -67,12 +70,14 @@ def patches(
     axes
         ``"HW"``, ``"HWC"``, ``"DHW"`` or ``"DHWC"`` for arrays whose shape does not say it.
     level
-        Level of a pyramid, 0 for all pixels.
+        Level of a pyramid, 0 for all pixels. Masks without a pyramid are of this level.
     block
         Most bytes of neighboring patches that are read together. Tiles are shared by the patches of a block, and patches are shuffled
         block by block: larger blocks read fewer tiles twice, and need a larger window in memory.
     memory
         Budget for reading all patches with ``keep``.
+    storage_options
+        Settings of the storages of data and masks at addresses such as ``s3://bucket/slide.tif``, as for `bitesize.open`.
 
     Returns
     -------
@@ -108,20 +113,53 @@ def patches(
         raise BadSetting(
             f"pass either stride= for a grid or count= (at least 1) for random places, not stride={stride!r}, count={count!r}"
         )
+    if not is_whole(level, least=0):
+        raise BadSetting(f"level must be a whole number of at least 0, not {level!r}")
     wanted = Wanted(sizes, strides, axes, level)
+    placed = _on_grid if count is None else partial(_at_random, count=count, seed=seed)
+    with remote.listing() as lists:
+        storages = _prepared(data, masks, storage_options)
+        source = _opened(data, masks, wanted, placed, parse_size(block))
+    source.choices = (*source.choices, *storages, *(Choice(remote.summary(each), "") for each in lists))
+    return source if keep is None else _keeping(source, keep, background, as_budget(memory))
+
+
+def _prepared(data: Any, masks: Any, storage_options: Mapping[str, Any] | None) -> list[Choice]:
+    """Ask for the objects of data and masks at addresses, and list folders among them."""
+    options = OpenOptions(storage_options=storage_options)
+    found = [each for each in (data, masks) if any(True for _ in addresses_in(each))]
+    if storage_options is not None and not found:
+        raise BadSetting("storage_options= is for data at addresses such as s3://bucket/slide.tif, but this data has none")
+    return list(dict.fromkeys(choice for each in found for choice in prepare(each, options)))
+
+
+def _opened(data: Any, masks: Any, wanted: Wanted, placed: Callable[..., Patches], block: int) -> Patches:
+    """Open images and masks, and place patches in them."""
+    sizes, strides, axes = wanted.size, wanted.stride, wanted.axes
     found = open_images(data, wanted)
     spatial = len(found.images[0].spatial)
     extents, steps = for_axes(sizes, spatial, "size", found.images[0]), for_axes(strides, spatial, "stride", found.images[0])
     check_alike(found.images, extents)
     labels: list[TiledImage] = []
     if masks is not None:
-        labels = open_images(masks, wanted._replace(size=extents, stride=steps, axes=_mask_axes(masks, axes))).images
-        check_masks(found.images, labels)
-    placed = _on_grid if count is None else partial(_at_random, count=count, seed=seed)
-    source = placed(found.images, labels, extents, steps, parse_size(block), found.several)
+        of_masks = wanted._replace(size=extents, stride=steps, axes=_mask_axes(masks, axes))
+        labels = _open_masks(masks, of_masks, found.images)
+    source = placed(found.images, labels, extents, steps, block, found.several)
     source.left_out = found.left_out
     source.choices = (Choice(f"axes: {found.images[0].axes}, patches of {_times(extents)}", "axes="), *source.choices)
-    return source if keep is None else _keeping(source, keep, background, as_budget(memory))
+    return source
+
+
+def _open_masks(masks: Any, wanted: Wanted, images: Sequence[TiledImage]) -> list[TiledImage]:
+    """Open masks: at the level of the images, or their only level if these are as large as the images at their level."""
+    try:
+        found = open_images(masks, wanted).images
+    except BadSetting:
+        if not wanted.level:
+            raise
+        found = open_images(masks, wanted._replace(level=0)).images
+    check_masks(images, found)
+    return found
 
 
 def _mask_axes(masks: Any, axes: str | None) -> str | None:
@@ -213,7 +251,7 @@ def _keeping(source: Patches, keep: Any, background: Any, budget: Budget) -> Pat
         """Decide the patches of a block."""
         into = new_buffers(fields, part[1] - part[0])
         source.read(np.arange(*part, dtype=np.int64), into)
-        return decided(function, tuple(into[name] for name in names))
+        return decided(function, tuple(into[name] for name in names), lambda i: source.describe(part[0] + i))
 
     try:
         parts = zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
