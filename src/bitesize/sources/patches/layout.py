@@ -24,6 +24,8 @@ _ENOUGH, _ALL_TRIED, _STEP = 1.15, 64, 1.1
 _FEWEST = 8
 # Most bands that are read at the same time: powers of two, which numbers of ranks divide.
 _STREAMS = (8, 4, 2)
+# Most bytes of the blocks and tiles of all streams, as a multiple of ``block=``, for blocks wider than a patch.
+_WIDE = 1.25
 # Patches in the largest cell of random places, as a multiple of the mean.
 _UNEVEN = 1.5
 
@@ -138,7 +140,8 @@ def _choose_bands(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Tile
 
     streams = next(n for n in _STREAMS if n * need(1) <= 2 * most)
     widths = _candidates(count(shape[-1], size[-1], stride[-1]), max(1, int(most // (streams * rows[at] * row))))
-    width = next((int(w) for w in widths[::-1] if streams * need(int(w)) <= 2 * most), 1)
+    # Wider blocks have more patches to select from. More of them than this would not leave room for batches of float32 in 128 MiB.
+    width = next((int(w) for w in widths[::-1] if streams * need(int(w)) <= _WIDE * most), 1)
     return Reading((*block, width), ratio, streams)
 
 
@@ -161,7 +164,7 @@ def choose_cells(shape: Sizes, size: Sizes, n: int, tiles: Sequence[Tile], row: 
         reads = math.prod(1 + e / h if h < k else 1.0 for e, h, k in zip(beyond, heights, along, strict=False))
         pixels = math.prod(min(h * t, length) for h, t, length in zip(heights, tile, shape, strict=False))
         of_column = n * pixels / math.prod(shape[:-1]) / along[-1]  # patches
-        parts = max(1, min(tile[-1], math.ceil(_UNEVEN * of_column * row / (most / 4))))
+        parts = max(1, min(tile[-1], math.ceil(_UNEVEN * of_column * row / (most / 8))))
         width = tile[-1] // parts if parts > 1 else math.ceil(_FEWEST / max(of_column, 1e-9)) * tile[-1]
         cell = (*(h * t for h, t in zip(heights, tile, strict=False)), min(width, along[-1] * tile[-1]))
         rows = of_column * cell[-1] / tile[-1]
