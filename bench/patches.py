@@ -29,6 +29,7 @@ from rich.table import Table
 
 import bitesize as bs
 from bench.__main__ import machine, versions
+from bitesize.spec import Field
 
 TILE, KINDS, BATCH = 256, 64, 32
 _MIB = 1 << 20
@@ -233,7 +234,12 @@ def rates(path: Path, size: int, stride: int, rounds: int, threads: int) -> dict
             theirs.append(seconds(lambda: plain(path, threads)))
             ours.append(seconds(lambda: epoch(loader)))
         reads = (source.tiles_read - begun) / rounds / source.tiles
-    return {"ours": statistics.median(ours), "theirs": statistics.median(theirs), "reads": reads}
+    row, image = source.spec["x"], source.shapes[0]
+    assert isinstance(row, Field)
+    overlap = len(source) * row.nbytes / (image[0] * image[1] * 3)
+    return {
+        "ours": statistics.median(ours), "theirs": statistics.median(theirs), "reads": reads, "overlap": overlap
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -256,7 +262,9 @@ def main() -> None:
     console = Console()
     console.print(machine(), versions(), sep="\n", highlight=False)
     tiles = max(8, round((chosen.gigabytes * 1e9 / 3) ** 0.5 / TILE))
-    table = Table("slide", "patches", "reads a tile", "held", "wrong pixels", "epoch", "in order", "share")
+    table = Table(
+        "slide", "patches", "reads a tile", "held", "wrong pixels", "epoch", "in order", "share", "in bytes of patches"
+    )
     folder = Path(tempfile.mkdtemp(prefix="bitesize-patches-"))
     try:
         for kind in chosen.kinds:
@@ -271,9 +279,14 @@ def main() -> None:
                 held = f"{told.get('held', 0) / _MIB:.0f} MiB" + ("" if told.get("limited") else " (no limit)")
                 rate = rates(path, size, stride, chosen.rounds, chosen.threads) if chosen.rounds else None
                 shown = (
-                    [f"{rate['ours']:.1f} s", f"{rate['theirs']:.1f} s", f"{rate['theirs'] / rate['ours']:.2f}"]
+                    [
+                        f"{rate['ours']:.1f} s",
+                        f"{rate['theirs']:.1f} s",
+                        f"{rate['theirs'] / rate['ours']:.2f}",
+                        f"{rate['overlap'] * rate['theirs'] / rate['ours']:.2f}",
+                    ]
                     if rate
-                    else ["", "", ""]
+                    else ["", "", "", ""]
                 )
                 if not rate and told.get("seconds"):
                     shown[0] = f"{told['seconds']:.1f} s, stitch {told['stitch']:.1f} s"
