@@ -147,3 +147,20 @@ def test_an_interrupted_epoch_of_bands_continues_exactly(tmp_path):
         rest = [batch["x"].copy() for batch in second]
     assert len(rest) == len(whole) - 9
     assert all((a == b).all() for a, b in zip(whole[9:], rest, strict=True))
+
+
+def test_images_of_other_sizes_and_tiles_fit_one_window(tmp_path):
+    """As 256 px in 128 MiB; all lengths are a quarter, and bytes a sixteenth."""
+    paths = []
+    for i, (height, width, tile) in enumerate(((512, 512, 64), (64, 64, 64), (175, 1000, 128), (100, 100, 128))):
+        paths.append(tmp_path / f"{i}.tif")
+        tifffile.imwrite(paths[-1], np.zeros((height, width, 3), np.uint8), tile=(tile, tile), compression="zlib")
+    masks = [np.zeros(shape[:2], np.uint8) for shape in bs.patches(paths, 64).shapes]
+    source = bs.patches(paths, 64, stride=32, masks=masks, block="1280 KiB")
+    starts, streams = source.chunks().starts, source.chunks().streams
+    assert int(np.diff(starts).max()) * streams * 64 * 64 * 4 <= 1280 << 10
+    with bs.Loader(source, batch_size=8, memory="10 MiB", seed=0) as loader:
+        seen = sum(len(batch["at"]) for batch in loader)
+        needed = loader.plan.total
+    assert seen == len(source)
+    assert needed <= 10 << 20

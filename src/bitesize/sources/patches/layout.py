@@ -78,7 +78,7 @@ def choose_grid(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Tile],
     Reading(extent=(13, 1), reads=1.125, streams=4)
     """
     block, reads = choose_block(shape, size, stride, [tile.shape for tile in tiles], max(1, most // row))
-    bands = None if reads <= _ENOUGH else _choose_bands(shape, size, stride, tiles, row, most)
+    bands = None if reads <= _ENOUGH else choose_bands(shape, size, stride, tiles, row, most)
     return bands if bands is not None and bands.reads < reads else Reading(block, reads, None)
 
 
@@ -110,8 +110,11 @@ def choose_block(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Sizes
     return _best(tried, rows, reads)
 
 
-def _choose_bands(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Tile], row: int, most: int) -> Reading | None:
-    """Choose the height of bands (and their depth); None if a block of a band and its tiles do not fit ``most`` bytes."""
+def choose_bands(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Tile], row: int, most: int) -> Reading | None:
+    """Choose the height of bands (and their depth), with the parameters of `choose_grid`.
+
+    None if a block of a band and its tiles do not fit ``most`` bytes.
+    """
     heights = shape[:-1], size[:-1], stride[:-1]
     tried = [_candidates(count(*of_axis), max(1, most // row)) for of_axis in zip(*heights, strict=True)]
     rows, reads = _outer(tried), _reads(*heights, [tile.shape[:-1] for tile in tiles], tried)

@@ -21,7 +21,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.options import OpenOptions
 from bitesize.sources.patches.grid import Grid, Scattered
 from bitesize.sources.patches.kept import KeptPatches, decided, in_threads, keep_function
-from bitesize.sources.patches.layout import Reading, Tile, choose_cells, choose_grid
+from bitesize.sources.patches.layout import Reading, Tile, choose_bands, choose_cells, choose_grid
 from bitesize.sources.patches.opening import Wanted, check_alike, check_masks, for_axes, open_images, whole_sizes
 from bitesize.sources.patches.source import Patches
 from bitesize.sources.patches.tiles import TiledImage
@@ -178,8 +178,15 @@ def _on_grid(
         choose_grid(image.spatial, size, stride, read_in, row, block)
         for image, read_in in zip(images, _tiles(images, masks), strict=True)
     ]
+    if any(each.streams for each in chosen):  # then bands in all images, so that all blocks are small
+        chosen = [
+            each if each.streams else choose_bands(image.spatial, size, stride, read_in, row, block) or each
+            for image, read_in, each in zip(images, _tiles(images, masks), chosen, strict=True)
+        ]
     layouts = [Grid(image.spatial, size, stride, each.extent) for image, each in zip(images, chosen, strict=True)]
-    return _with_reads(Patches(images, masks, layouts, size, several, _streams(chosen)), chosen, block)
+    return _with_reads(
+        Patches(images, masks, layouts, size, several, _streams(chosen, layouts, block // row)), chosen, block
+    )
 
 
 def _at_random(
@@ -199,7 +206,9 @@ def _at_random(
     for number, (image, n, read_in) in enumerate(zip(images, numbers, _tiles(images, masks), strict=True)):
         chosen.append(choose_cells(image.spatial, size, n, read_in, row, block))
         layouts.append(Scattered(image.spatial, size, chosen[-1].extent, seed, number, n))
-    source = _with_reads(Patches(images, masks, layouts, size, several, _streams(chosen)), chosen, block)
+    source = _with_reads(
+        Patches(images, masks, layouts, size, several, _streams(chosen, layouts, block // row)), chosen, block
+    )
     source.choices = (Choice(f"{count:,} patches at random places, the same in each epoch", "seed="), *source.choices)
     return source
 
@@ -212,9 +221,15 @@ def _tiles(images: Sequence[TiledImage], masks: Sequence[TiledImage]) -> list[li
     ]
 
 
-def _streams(chosen: Sequence[Reading]) -> int | None:
-    """Return the number of bands that are read at the same time, in all images."""
-    return min((each.streams for each in chosen if each.streams), default=None)
+def _streams(chosen: Sequence[Reading], layouts: Sequence[Grid | Scattered], most: int) -> int | None:
+    """Return the number of bands that are read at the same time, whose blocks have at most so many patches; in all images."""
+    streams = min((each.streams for each in chosen if each.streams), default=None)
+    if streams is None:
+        return None
+    largest = max(int(np.diff(each.starts(), append=len(each)).max(initial=1)) for each in layouts)
+    while streams > 1 and streams * largest > most:
+        streams //= 2
+    return streams
 
 
 def _with_reads(source: Patches, chosen: Sequence[Reading], block: int) -> Patches:

@@ -128,7 +128,7 @@ class Patches(Source):
             at = tuple(places[start])
             those = patches[start:stop].tolist()
             try:
-                tile = cache.get((number, at), lambda at=at: image.tile(at))  # type: ignore[misc]
+                tile = cache.get((number, at), image.tile_nbytes, lambda at=at: image.tile(at))  # type: ignore[misc]
             except BitesizeError as error:
                 failed.update((int(rows[i]), error) for i in those)
                 continue
@@ -159,8 +159,8 @@ class Patches(Source):
         return True
 
     def _most_cached(self, images: Sequence[TiledImage]) -> int:
-        """Return the number of tiles to keep: of a row of patches in a block and of the next row, or of the blocks of some bands."""
-        most = 1
+        """Return the bytes of tiles to keep: of a row of patches in a block and of the next row, or of the blocks of some bands."""
+        most = 0
         # At the end of a pass, the first blocks of the next one are read as well.
         bands = None if self._streams is None else self._streams + self._streams // 4
         for image, layout in zip(images, self._layouts, strict=bool(images)):
@@ -171,8 +171,8 @@ class Patches(Source):
                 shared = math.prod(block) * bands if bands else row * math.prod(block[1:])
             else:
                 shared = cell_tiles(layout.cell, self.size, tile) * (bands or 0)
-            most = max(most, min(math.prod(image.tile_counts), shared))
-        return most + _SPARE_TILES if images else 0
+            most = max(most, (min(math.prod(image.tile_counts), shared) + _SPARE_TILES) * image.tile_nbytes)
+        return most
 
     @property
     def tiles(self) -> int:
@@ -197,13 +197,10 @@ class Patches(Source):
     @property
     def nbytes(self) -> int:
         """Bytes of the cache of tiles, of the index of tiles, and of places."""
-        held = self._cache_nbytes(self._images) + self._cache_nbytes(self._masks)
+        held = self._most_cached(self._images) + self._most_cached(self._masks)
         held += sum(each.nbytes for each in (*self._images, *self._masks, *self._layouts))
         held += 0 if self._bands is None else self._bands.nbytes
         return held + self._starts.nbytes + (0 if self._kept is None else self._kept.nbytes)
-
-    def _cache_nbytes(self, images: Sequence[TiledImage]) -> int:
-        return self._most_cached(images) * max(image.tile_nbytes for image in images) if images else 0
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
