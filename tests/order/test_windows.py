@@ -13,12 +13,14 @@ import bitesize as bs
 @st.composite
 def orders(draw):
     n = draw(st.integers(1, 500))
+    chunks = sorted({0, *draw(st.lists(st.integers(0, n - 1), max_size=60))})
     return bs.Order(
         n,
         seed=draw(st.integers(-(2**70), 2**70)),
         window=draw(st.integers(1, 2 * n)),
         streams=draw(st.integers(1, 20)),
-        chunks=sorted({0, *draw(st.lists(st.integers(0, n - 1), max_size=60))}),
+        chunks=chunks,
+        groups=draw(st.none() | st.lists(st.sampled_from(chunks), unique=True).map(lambda rows: sorted({0, *rows}))),
         batch_size=draw(st.integers(1, 70)),
         repeat=draw(st.integers(1, 3)),
     )
@@ -53,6 +55,24 @@ def test_a_batch_takes_its_rows_lane_by_lane_so_that_ranks_share_no_run():
     assert 0 <= shared <= 7  # the chunks in which two streams meet
 
 
+def test_chunks_of_a_group_are_read_one_after_another_and_groups_are_shuffled():
+    groups = np.arange(0, 2000, 200)
+    order = make(streams=1, window=20, batch_size=20, groups=groups)
+    lines = []
+    for epoch in range(20):
+        chunks = order.windows.chunk_of(order.rows(epoch, 0, 2000)[::20])
+        assert (chunks.reshape(10, 10) % 10 == np.arange(10)).all()
+        lines.append(tuple((chunks[::10] // 10).tolist()))
+    assert len(set(lines)) == 20
+    assert order.settings()["runs"] != make(streams=1, window=20, batch_size=20).settings()["runs"]
+
+
+@pytest.mark.parametrize("groups", [[], [20], [0, 30], [0, 40, 20], [0, 20, 20], [[0]], ["a"], [0, 2000]])
+def test_groups_that_cannot_be_are_refused(groups):
+    with pytest.raises(bs.BadSetting, match="groups must"):
+        make(groups=groups)
+
+
 def test_epochs_and_seeds_have_orders_of_their_own():
     rows = [make(seed=seed).rows(epoch, 0, 2000) for seed in range(6) for epoch in range(6)]
     for i, one in enumerate(rows):
@@ -80,6 +100,8 @@ def test_runs_that_cannot_be_are_refused(chunks):
 
 
 def test_settings_of_a_window_need_one():
+    with pytest.raises(bs.BadSetting, match="groups"):
+        bs.Order(10, groups=[0])
     for settings in ({"streams": 4}, {"batch_size": 8}, {"chunks": [0]}):
         with pytest.raises(bs.BadSetting, match="pass window="):
             bs.Order(10, **settings)

@@ -1,5 +1,7 @@
 """`bs.stitch` makes an image of predictions of patches, and holds only the pixels that wait for others."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,15 @@ from bitesize.outputs.cells import Cells, weights_of
 
 RANDOM = np.random.default_rng(0)
 IMAGE = RANDOM.integers(0, 256, (150, 211, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def open_event_loop(tmp_path_factory):
+    """Zarr opens an event loop at its first use, and keeps it."""
+    with contextlib.suppress(ImportError):
+        import zarr
+
+        zarr.create_array(str(tmp_path_factory.mktemp("loop") / "a.zarr"), data=np.zeros(1))
 
 
 def pointwise(x):
@@ -175,3 +186,41 @@ def test_patches_without_a_grid_are_refused():
         bs.stitch(bs.patches(IMAGE, 20), pointwise, blend="cubic")
     with pytest.raises(bs.BadSetting, match=r"name\.npy"):
         bs.stitch(bs.patches(IMAGE, 20), pointwise, "a.png")
+
+
+@pytest.mark.parametrize(
+    ("fill", "dtype"), [(-1, np.uint8), (np.nan, np.int16), (0.5, np.int32), (2, np.bool_), (300, np.uint8)]
+)
+def test_a_fill_that_predictions_cannot_have_is_refused_before_all_are_predicted(fill, dtype):
+    predicted = []
+
+    def predict(x):
+        predicted.append(len(x))
+        return x[..., 0].astype(dtype)
+
+    source = bs.patches(IMAGE, 30, stride=20)
+    with pytest.raises(bs.BadSetting, match=f"fill={fill}"):
+        bs.stitch(source, predict, fill=fill, batch_size=4, memory="64 MiB")
+    assert predicted == [4]
+
+
+def test_places_that_cannot_be_written_are_refused_with_what_to_do(tmp_path):
+    source = bs.patches(IMAGE, 30)
+    with pytest.raises(bs.BadSetting, match="is an address: write to a file"):
+        bs.stitch(source, pointwise, "s3://bucket/out.npy", memory="64 MiB")
+    with pytest.raises(bs.NotFound, match=r"folder .*none does not exist"):
+        bs.stitch(source, pointwise, tmp_path / "none" / "out.npy", memory="64 MiB")
+
+
+def test_tensors_with_gradients_are_predictions():
+    torch = pytest.importorskip("torch")
+    source = bs.patches(IMAGE, 30)
+    stitched = bs.stitch(source, lambda x: torch.from_numpy(pointwise(x)).requires_grad_(), memory="64 MiB")
+    assert (stitched == pointwise(IMAGE)).all()
+
+
+@pytest.mark.parametrize("block", ["20 KiB", "1 MiB"])
+def test_a_file_has_the_same_pixels_whatever_order_cells_are_finished_in(block, tmp_path):
+    source = bs.patches(IMAGE, 24, stride=12, block=block)
+    bs.stitch(source, pointwise, tmp_path / "a.npy", memory="64 MiB")
+    assert (np.load(tmp_path / "a.npy") == pointwise(IMAGE)).all()

@@ -280,6 +280,8 @@ def test_random_places_are_as_many_as_asked_for():
         ({"data": IMAGE, "size": 16, "keep": 0.5, "background": (0, 255)}, "leaves no patch"),
         ({"data": IMAGE, "size": 16, "keep": 0.5, "background": [1, 2]}, "background"),
         ({"data": IMAGE, "size": 16, "level": 1}, "no pyramid"),
+        ({"data": IMAGE, "size": 16, "level": "1"}, "level must be"),
+        ({"data": IMAGE, "size": 16, "masks": IMAGE}, "300, 420"),
         ({"data": [], "size": 16}, "empty"),
     ],
 )
@@ -299,8 +301,38 @@ def test_other_files_are_refused_by_name(tmp_path):
 
 
 def test_a_function_that_returns_no_truth_value_is_refused():
-    with pytest.raises(bs.BadResult, match="True or False"):
+    with pytest.raises(bs.BadResult, match=r"True or False.*patch at \(0, 0\)"):
         bs.patches(IMAGE, 16, keep=lambda x: x.mean())
+
+
+def test_an_error_of_the_function_names_the_patch():
+    def keep(x, y):
+        if y.any():
+            raise KeyError("tissue")
+        return True
+
+    mask = np.zeros(IMAGE.shape[:2], np.uint8)
+    mask[200, 300] = 1
+    with pytest.raises(KeyError, match="tissue") as caught:
+        bs.patches(IMAGE, 30, masks=mask, keep=keep)
+    assert caught.value.__notes__ == ["bitesize: keep= was called with the pixels and mask of array, patch at (180, 300)"]
+
+
+def test_a_mask_without_a_pyramid_is_of_the_level_of_the_image(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "p.tif") as file:
+        file.write(IMAGE, tile=(64, 64), compression="zlib", subifds=1)
+        file.write(IMAGE[::2, ::2], tile=(64, 64), compression="zlib", subfiletype=1)
+    small = np.ascontiguousarray(IMAGE[::2, ::2, 0])
+    assert_cut_from(bs.patches(tmp_path / "p.tif", 50, level=1, masks=small), IMAGE[::2, ::2], small)
+    with pytest.raises(bs.BadSetting, match=r"300, 420.*150, 210"):
+        bs.patches(tmp_path / "p.tif", 50, level=1, masks=IMAGE[..., 0])
+
+
+def test_volumes_may_have_masks():
+    mask = (VOLUME % 7).astype(np.uint8)
+    source = bs.patches(VOLUME, (8, 32, 32), stride=(5, 20, 30), masks=mask)
+    assert source.spec["y"].mask
+    assert_cut_from(source, VOLUME, mask)
 
 
 def test_a_damaged_chunk_fails_its_rows_only(tmp_path):

@@ -37,7 +37,8 @@ def choose_order(
         )
     if order.batch_size is None and not isinstance(batch_size, int | np.integer):
         raise BadSetting('window: the streams divide each batch among them, so batch_size must be a number, not "auto"')
-    order = replace(order, chunks=chunks.starts, batch_size=order.batch_size or max(1, int(batch_size)))
+    groups = chunks.groups if order.chunks is None else order.groups
+    order = replace(order, chunks=chunks.starts, groups=groups, batch_size=order.batch_size or max(1, int(batch_size)))
     assert order.windows is not None
     return order, ChunkStarts(order.windows.starts, chunks.nbytes)
 
@@ -66,7 +67,8 @@ def _order_by_chunk(source: Source, seed: int, batch_size: int | str) -> Order:
     """Return an order with windows for a source that is read chunk by chunk. It depends on data and batch size only, not on the machine.
 
     Ranks that divide a stream read the same chunks. A batch for many ranks is large, and memory that holds it has room for as many rows
-    in chunks, so it has a stream for each chunk of rows that it could hold: a power of two, which numbers of ranks usually divide.
+    in chunks, so it has a stream for each chunk of rows that it could hold: a power of two, which numbers of ranks usually divide. If
+    chunks share what they read, there are no more streams than those for which the source keeps it.
     """
     chunks = source.chunks()
     assert chunks is not None
@@ -74,7 +76,9 @@ def _order_by_chunk(source: Source, seed: int, batch_size: int | str) -> Order:
     fixed = sum(field.nbytes for field in source.spec.values() if isinstance(field, Field))
     encoded = 0 if chunks.nbytes is None else int(chunks.nbytes.max())
     streams = min(max(_STREAMS_NBYTES // max(1, rows * fixed + encoded), 1), _MOST_STREAMS)
-    if isinstance(batch_size, int | np.integer) and batch_size >= rows:
+    if chunks.groups is not None and chunks.streams is not None:
+        streams = chunks.streams
+    elif isinstance(batch_size, int | np.integer) and batch_size >= rows:
         of_batch = min(int(batch_size), len(source)) // rows
         streams = max(streams, 1 << (of_batch.bit_length() - 1))
     return Order(len(source), seed, window=streams * rows, streams=streams)

@@ -54,6 +54,9 @@ class Order:
         Row numbers at which chunks start; a `Loader` gets them from its source.
     batch_size
         Rows in a batch, which the streams divide among them; a `Loader` uses its own batch size.
+    groups
+        Row numbers at which groups of chunks start, which are read one after another because neighbors share what they read: groups are
+        shuffled, and the chunks of a group are not. A `Loader` gets them from its source. By default, each chunk is a group.
 
     Raises
     ------
@@ -82,6 +85,7 @@ class Order:
     streams: int = 8
     chunks: ArrayLike | None = field(default=None, compare=False, repr=False)
     batch_size: int | None = None
+    groups: ArrayLike | None = field(default=None, compare=False, repr=False)
     _digest: str | None = field(default=None, init=False, repr=False)
     _variant: Variant = field(init=False, compare=False, repr=False)
 
@@ -115,8 +119,8 @@ class Order:
         if self.window is not None:
             self._check_window()
             return self._make_windowed(self.window)
-        if self.chunks is not None or self.batch_size is not None or self.streams != 8:
-            raise BadSetting("chunks, batch_size and streams are settings of a window: pass window= as well")
+        if self.chunks is not None or self.batch_size is not None or self.streams != 8 or self.groups is not None:
+            raise BadSetting("chunks, groups, batch_size and streams are settings of a window: pass window= as well")
         if weights is not None:
             return Weighted(weights, self.seed, self.pass_length)
         if self.mixture is not None:
@@ -128,7 +132,7 @@ class Order:
         if self.chunks is not None:
             object.__setattr__(self, "chunks", check_chunks(self.chunks, self.n))
         if self.chunks is not None and self.batch_size is not None:
-            windows = Windows(self.n, self.seed, self.chunks, window, self.streams, self.batch_size)
+            windows = Windows(self.n, self.seed, self.chunks, window, self.streams, self.batch_size, self.groups)
         return Windowed(windows, self.n, window, self.streams, self.batch_size, self.pass_length)
 
     def _check_window(self) -> None:

@@ -2,8 +2,8 @@
 
 `coordinates` has a drawing of the streams and windows.
 
-Each pass puts the chunks of a source (chunks, row groups, parts of a file) in a random order, which makes one line of rows. The
-line is cut into streams, and each stream into windows, whose rows are shuffled. A batch takes its rows stream by stream. A rank
+Each pass puts the chunks of a source (chunks, row groups, parts of a file) in a random order, which makes one line of rows. Chunks that
+share what they read with the next one are a group: groups are put in a random order, and their chunks stay one after another. The line is cut into streams, and each stream into windows, whose rows are shuffled. A batch takes its rows stream by stream. A rank
 whose part of a batch belongs to some of the streams reads only the chunks of those streams.
 
 Streams start their windows at different times, so that reading ahead is spread evenly. Every other stream runs backward. A chunk in
@@ -56,6 +56,8 @@ class Windows:
         Number of windows in use at the same time, at most the rows of a batch.
     batch_size
         Rows in a (global) batch.
+    groups
+        First row of each group of chunks that stay one after another, shape (groups,); None if each chunk is a group.
 
     Attributes
     ----------
@@ -71,9 +73,19 @@ class Windows:
         Rows of the largest chunk, and total rows of all smaller chunks.
     """
 
-    def __init__(self, n: int, seed: int, chunks: ArrayLike, window: int, streams: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        n: int,
+        seed: int,
+        chunks: ArrayLike,
+        window: int,
+        streams: int,
+        batch_size: int,
+        groups: ArrayLike | None = None,
+    ) -> None:
         self.n, self.seed, self.batch_size = n, seed, batch_size
         self.starts = check_chunks(chunks, n)
+        self._groups = None if groups is None else check_groups(groups, self.starts)
         self.streams = min(streams, batch_size)
         self.cuts = np.arange(self.streams + 1, dtype=np.int64) * batch_size // self.streams
         self.shares = np.diff(self.cuts)
@@ -86,19 +98,25 @@ class Windows:
         # Rows by which the first window of each stream is shorter.
         self._missing = [stream * self.window_rows // self.streams for stream in range(self.streams)]
         self.digest = xxhash.xxh3_128_hexdigest(self.starts.data)
+        if self._groups is not None:
+            self.digest = xxhash.xxh3_128_hexdigest(self.starts.tobytes() + self._groups.tobytes())
         self._lines: dict[PassNumber, _Line] = {}
         self._shuffled: dict[tuple[PassNumber, StreamNumber, WindowNumber], NDArray[np.int64]] = {}
         self._changing = threading.Lock()
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """Pickle the settings only; everything else is computed again."""
-        return Windows, (self.n, self.seed, self.starts, self.window_rows * self.streams, self.streams, self.batch_size)
+        groups = None if self._groups is None else self.starts[self._groups[:-1]]
+        return Windows, (
+            self.n, self.seed, self.starts, self.window_rows * self.streams, self.streams, self.batch_size, groups
+        )  # fmt: skip
 
     @property
     def nbytes(self) -> int:
         """Bytes of the chunk starts, of the chunk order in two passes, and of the cached windows."""
         kept = (2 * self.streams + 2) * min(self.window_rows, self.n)
-        return 8 * (8 * len(self.starts) + kept + 4 * self.window_rows)
+        line = 8 if self._groups is None else 12
+        return 8 * (line * len(self.starts) + kept + 4 * self.window_rows)
 
     def times(self, position: PassPosition) -> NDArray[np.int64]:
         """Return the time of each stream at a position of a pass: the number of rows that it has yielded before."""
@@ -189,10 +207,12 @@ class Windows:
         """Return the chunks in the order of a pass."""
         line = self._lines.pop(number, None)
         if line is None:
-            count = len(self.starts) - 1
+            count = len(self.starts if self._groups is None else self._groups) - 1
             chunks, key = np.arange(count, dtype=np.int64), keys((self.seed, number, _CHUNKS), rounds(count))
             for part in (slice(i, i + _MANY) for i in range(0, count, _MANY)):
                 chunks[part] = permute(count, key, chunks[part])
+            if self._groups is not None:
+                chunks = _chunks_of(self._groups, chunks)
             if len(self._lines) > 1:  # a pass and the next
                 del self._lines[next(iter(self._lines))]
             ends = self.starts[chunks + 1]
@@ -200,6 +220,13 @@ class Windows:
             line = _Line(chunks, np.cumsum(ends, out=ends))
         self._lines[number] = line  # as the newest
         return line
+
+
+def _chunks_of(groups: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the chunks of groups, one group after another."""
+    begins, sizes = groups[numbers], groups[numbers + 1] - groups[numbers]
+    chunks: NDArray[np.int64] = np.repeat(begins - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
+    return chunks
 
 
 def _sizes(starts: NDArray[np.int64]) -> tuple[int, int]:
@@ -222,3 +249,20 @@ def check_chunks(chunks: ArrayLike, n: int) -> NDArray[np.int64]:
     if starts[0] != 0 or (np.diff(starts) < 1).any():
         raise BadSetting(f"chunks must start at row 0, ascend, and be below the number of rows ({n})")
     return starts
+
+
+def check_groups(groups: ArrayLike, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the first chunk of each group, with the number of chunks at the end. Raise `BadSetting` if they are not valid."""
+    refuse_endless(groups, "groups")
+    rows = np.asarray(groups)
+    if (
+        rows.ndim != 1
+        or not rows.size
+        or rows.dtype.kind not in "iu"
+        or rows[0] != 0
+        or not np.isin(rows, starts[:-1]).all()
+    ):
+        raise BadSetting("groups must be a list of row numbers at which chunks start, from row 0")
+    if (np.diff(rows.astype(np.int64)) < 1).any():
+        raise BadSetting("groups must ascend")
+    return np.append(np.searchsorted(starts, rows), len(starts) - 1).astype(np.int64)

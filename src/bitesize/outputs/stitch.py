@@ -111,6 +111,7 @@ class _Stitcher:
         first = next(rows, None)
         if first is None:
             raise BadResult(f"no predictions, but there are {len(patches):,} patches")
+        _check_fill(fill, first.dtype)
         self._like = first  # shape and dtype of all
         self._rows = chain([first], rows)
 
@@ -159,6 +160,21 @@ class _Stitcher:
                 charge.release()
 
 
+def _check_fill(fill: float, dtype: np.dtype[Any]) -> None:
+    """Raise `BadSetting` if predictions cannot have the value of pixels in no patch."""
+    if dtype.kind == "b":
+        fits = fill in (0, 1)
+    elif dtype.kind == "f":
+        fits = isinstance(fill, int | float | np.number)
+    else:
+        limits = np.iinfo(dtype)
+        fits = isinstance(fill, int | float | np.number) and fill == fill // 1 and limits.min <= fill <= limits.max
+    if not fits:
+        raise BadSetting(
+            f"fill={fill!r} is no value of the predictions, which are {dtype}: pass another fill=, or predict another dtype"
+        )
+
+
 def _batches(
     patches: Patches, predictions: Any, layout: Literal["HWC", "CHW"], batch_size: int, budget: Budget
 ) -> Generator[Any]:
@@ -181,7 +197,7 @@ def _rows(patches: Patches, batches: Iterator[Any], layout: str) -> Iterator[NDA
     """Yield the prediction of each patch, with channels last."""
     size = patches.size
     for batch in batches:
-        values = np.asarray(batch)
+        values = np.asarray(batch.detach().cpu() if hasattr(batch, "detach") else batch)  # tensors of PyTorch
         if layout == "CHW" and values.ndim == len(size) + 2:
             values = np.moveaxis(values, 1, -1)
         if values.ndim not in (len(size) + 1, len(size) + 2) or values.shape[1 : len(size) + 1] != size:

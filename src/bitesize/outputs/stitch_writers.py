@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -14,16 +14,17 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadSetting, MissingPackage
+from bitesize.errors import BadSetting, MissingPackage, NotFound
 from bitesize.files.atomic import replacing_large
 from bitesize.files.npy import header_bytes
 from bitesize.memory.budget import Budget
 from bitesize.outputs.cells import Box, Write
+from bitesize.storage.url import is_url
 
 # Largest chunk of a Zarr array along an axis.
 _CHUNK = 512
-# Most bytes of neighboring boxes that are joined to longer lines.
-MOST_JOINED = 2 << 20
+# Most bytes of boxes that wait for those beside them, to be written in longer lines.
+MOST_JOINED = 4 << 20
 
 
 @contextmanager
@@ -36,6 +37,8 @@ def writer(
     ------
     DoesNotFit
         If an array does not fit the budget.
+    BadSetting, NotFound
+        If a path cannot be written to.
     DiskFull
         If a file does not fit the disk.
     """
@@ -47,7 +50,11 @@ def writer(
         finally:
             charge.release()
         return
+    if is_url(os.fspath(out)):
+        raise BadSetting(f"out={out!r} is an address: write to a file of this machine, and copy it")
     path = Path(out)
+    if path.suffix in (".npy", ".zarr") and not path.parent.is_dir():
+        raise NotFound(f"out={str(out)!r}: the folder {path.parent} does not exist")
     if path.suffix == ".zarr":
         with _zarr(path, shape, dtype, chunk) as write:
             yield write, path
@@ -71,26 +78,29 @@ class _NpyFile:
         self._file, self._offset = file, offset
         self._steps = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
         self._dtype = dtype
-        self._waiting: list[tuple[Box, NDArray[Any]]] = []
+        self._waiting: dict[Hashable, list[tuple[Box, NDArray[Any]]]] = {}  # boxes beside each other along the last axis
         self._nbytes = 0
 
     def write(self, box: Box, values: NDArray[Any]) -> None:
         """Write the lines of a box, together with those of boxes beside it."""
-        if self._waiting:
-            before = self._waiting[-1][0]
-            beside = before[:-1] == box[:-1] and before[-1].stop == box[-1].start
-            if not beside or self._nbytes + values.nbytes > MOST_JOINED:
-                self.flush()
-        self._waiting.append((box, np.array(values, self._dtype)))
+        row = tuple((each.start, each.stop) for each in box[:-1])
+        if row in self._waiting and self._waiting[row][-1][0][-1].stop != box[-1].start:
+            self._flush_row(row)
+        self._waiting.setdefault(row, []).append((box, np.array(values, self._dtype)))
         self._nbytes += values.nbytes
+        if self._nbytes > MOST_JOINED:
+            self._flush_row(max(self._waiting, key=lambda row: len(self._waiting[row])))
 
     def flush(self) -> None:
         """Write what waits."""
-        if not self._waiting:
-            return
-        first, end = self._waiting[0][0], self._waiting[-1][0]
-        parts = [values for _, values in self._waiting]
-        self._waiting, self._nbytes = [], 0
+        for row in list(self._waiting):
+            self._flush_row(row)
+
+    def _flush_row(self, row: Hashable) -> None:
+        waiting = self._waiting.pop(row)
+        first, end = waiting[0][0], waiting[-1][0]
+        parts = [values for _, values in waiting]
+        self._nbytes -= sum(values.nbytes for values in parts)
         values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=len(first) - 1)
         self._write_lines((*first[:-1], slice(first[-1].start, end[-1].stop)), values)
 

@@ -117,6 +117,11 @@ class ChunkStarts(NamedTuple):
         First row of each chunk, ascending from 0; and the number of rows.
     nbytes : ndarray of int64, shape (chunks,), or None
         Maximum bytes of the encoded fields of each chunk, if there are encoded fields.
+    groups : ndarray of int64, shape (groups,), or None
+        First row of each group: chunks that are read one after another, because each shares what it reads with the next one. Groups are
+        shuffled as a whole. None if each chunk is a group.
+    streams : int or None
+        With ``groups``: number of groups that can be read at the same time, for which the source keeps what chunks share.
 
     Examples
     --------
@@ -131,6 +136,8 @@ class ChunkStarts(NamedTuple):
 
     starts: NDArray[np.int64]
     nbytes: NDArray[np.int64] | None = None
+    groups: NDArray[np.int64] | None = None
+    streams: int | None = None
 
 
 class Extents(NamedTuple):

@@ -37,6 +37,8 @@ from bitesize.storage import paths
 # Rows that are checked to find out which column holds paths.
 TRIED = 20
 _NAMED = 10
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_MISSING = frozenset(("", "na", "nan", "n/a", "null", "none", "-", "?"))
 _WITH_COMMAS = re.compile(r"[+-]?\d+(,\d+)*([eE][+-]?\d+)?")
 
 
@@ -67,6 +69,7 @@ def path_column(columns: Columns, table: str, roots: Sequence[str]) -> str | Non
             f"the files in the column {lost!r} of {table} do not exist below {below}: {first}{hint(columns[lost][0], roots)}"
         )
     _refuse_decimal_commas(columns, table)
+    _refuse_units(columns, table)
     return None
 
 
@@ -86,6 +89,21 @@ def _refuse_decimal_commas(columns: Columns, table: str) -> None:
             f"the column {name!r} of {table} has numbers with {mark}, such as {example!r}: write them with a decimal point, or read the "
             f"table with pandas.read_csv({paths.basename(table)!r}, sep=None, engine='python', {way}), and open the data frame"
         )
+
+
+def _refuse_units(columns: Columns, table: str) -> None:
+    """Raise `BadSetting` for a second line of units: with it, columns of numbers would be text, and left out."""
+    first = {name: column[0].strip() for name, column in columns.items() if len(column)}
+    given = {name: cell for name, cell in first.items() if cell.lower() not in _MISSING}
+    if any(_NUMBER.fullmatch(cell) for cell in given.values()):
+        return
+    for name, unit in given.items():
+        cells = [cell.strip() for cell in columns[name][1:TRIED] if cell.strip()]
+        if len(cells) > 1 and all(_NUMBER.fullmatch(cell) for cell in cells):
+            raise BadSetting(
+                f"line 2 of {table} has {unit!r} in the column {name!r}, whose other rows are numbers: remove this line if it has units, or "
+                f"read the table with pandas.read_csv({paths.basename(table)!r}, skiprows=[1]), and open the data frame"
+            )
 
 
 def has_commas(cells: Sequence[str]) -> bool:

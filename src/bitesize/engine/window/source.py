@@ -61,7 +61,7 @@ class CachedSource(SourceWrapper):
 
     def chunk_nbytes(self, number: ChunkNumber) -> int:
         """Return the bytes of a chunk in memory."""
-        starts, nbytes = self.chunk_starts
+        starts, nbytes = self.chunk_starts.starts, self.chunk_starts.nbytes
         encoded = 0 if nbytes is None else int(nbytes[number])
         return int(self._nbytes(starts[number + 1 : number + 2] - starts[number], encoded)[0])
 

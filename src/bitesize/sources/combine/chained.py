@@ -181,7 +181,11 @@ class Chained(Source):
         starts = [each.starts[:-1] + self._begin(i) for i, each in enumerate(chunks)]
         nbytes = [each.nbytes for each in chunks if each.nbytes is not None]
         known = np.concatenate(nbytes) if len(nbytes) == len(chunks) else None
-        return ChunkStarts(np.append(np.concatenate(starts), len(self)), known)
+        groups, streams = None, [each.streams for each in chunks if each.streams is not None]
+        if any(each.groups is not None for each in chunks):
+            firsts = (each.starts[:-1] if each.groups is None else each.groups for each in chunks)
+            groups = np.concatenate([rows + self._begin(i) for i, rows in enumerate(firsts)])
+        return ChunkStarts(np.append(np.concatenate(starts), len(self)), known, groups, min(streams, default=None))
 
     @property
     def reads_by_chunk(self) -> bool:

@@ -77,7 +77,11 @@ class Subset(SourceWrapper):
         nbytes = None if chunks.nbytes is None else chunks.nbytes[number[firsts]]
         if nbytes is not None and not np.diff(self._rows).all():  # repeated rows need their bytes several times
             nbytes = nbytes * int(np.bincount(np.cumsum(np.diff(self._rows, prepend=-1) > 0)).max())
-        return ChunkStarts(np.append(firsts, len(self._rows)), nbytes)
+        groups = None
+        if chunks.groups is not None:
+            number = np.searchsorted(chunks.groups, self._rows, side="right")
+            groups = np.flatnonzero(np.diff(number, prepend=-1))
+        return ChunkStarts(np.append(firsts, len(self._rows)), nbytes, groups, chunks.streams)
 
     @property
     def reads_by_chunk(self) -> bool:

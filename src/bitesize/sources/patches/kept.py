@@ -115,8 +115,8 @@ def keep_function(keep: Any, background: Any, channels: tuple[int, ...]) -> Keep
     return enough
 
 
-def decided(keep: Keep, arrays: tuple[NDArray[Any], ...]) -> NDArray[np.bool_]:
-    """Return what the function decides for some patches.
+def decided(keep: Keep, arrays: tuple[NDArray[Any], ...], describe: Callable[[int], str]) -> NDArray[np.bool_]:
+    """Return what the function decides for some patches. Its own errors get a note with the patch.
 
     Raises
     ------
@@ -125,9 +125,16 @@ def decided(keep: Keep, arrays: tuple[NDArray[Any], ...]) -> NDArray[np.bool_]:
     """
     kept = np.empty(len(arrays[0]), np.bool_)
     for i, patch in enumerate(zip(*arrays, strict=True)):
-        result = keep(*patch)
+        try:
+            result = keep(*patch)
+        except Exception as error:
+            given = "pixels and mask" if len(patch) > 1 else "pixels"
+            error.add_note(f"bitesize: keep= was called with the {given} of {describe(i)}")
+            raise
         if not isinstance(result, bool | np.bool_):
-            raise BadResult(f"keep must return True or False, but it returned {type(result).__name__} {result!r}")
+            raise BadResult(
+                f"keep must return True or False, but it returned {type(result).__name__} {result!r} for {describe(i)}"
+            )
         kept[i] = result
     return kept
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,14 +16,18 @@ from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import processor_share
 from bitesize.memory.sizes import format_size, parse_size
+from bitesize.sources.addresses import addresses_in, prepare
 from bitesize.sources.choices import Choice
-from bitesize.sources.patches.grid import Grid, Scattered, choose_block, choose_cell
+from bitesize.sources.options import OpenOptions
+from bitesize.sources.patches.grid import Grid, Scattered
 from bitesize.sources.patches.kept import KeptPatches, decided, in_threads, keep_function
+from bitesize.sources.patches.layout import Reading, Tile, choose_bands, choose_cells, choose_grid
 from bitesize.sources.patches.opening import Wanted, check_alike, check_masks, for_axes, open_images, whole_sizes
 from bitesize.sources.patches.source import Patches
 from bitesize.sources.patches.tiles import TiledImage
 from bitesize.sources.sinks import new_buffers
 from bitesize.spec import Field
+from bitesize.storage import remote
 
 _log = logging.getLogger("bitesize")
 # Reads per tile from which a line says so.
@@ -35,7 +39,7 @@ _MOST_THREADS = 4
 def patches(
     data: Any, size: int | Sequence[int], *, stride: int | Sequence[int] | None = None, count: int | None = None, seed: int = 0,
     masks: Any = None, keep: float | Callable[..., bool] | None = None, background: ArrayLike | tuple[Any, Any] = 0, axes: str | None = None,
-    level: int = 0, block: int | str = "20 MiB", memory: int | str | Budget = "auto",
+    level: int = 0, block: int | str = "20 MiB", memory: int | str | Budget = "auto", storage_options: Mapping[str, Any] | None = None,
 ) -> Patches:  # fmt: skip
     r"""Open windows of images, volumes or arrays as rows. Only the tiles of the requested windows are read.
 
@@ -66,12 +70,14 @@ def patches(
     axes
         ``"HW"``, ``"HWC"``, ``"DHW"`` or ``"DHWC"`` for arrays whose shape does not say it.
     level
-        Level of a pyramid, 0 for all pixels.
+        Level of a pyramid, 0 for all pixels. Masks without a pyramid are of this level.
     block
         Most bytes of neighboring patches that are read together. Tiles are shared by the patches of a block, and patches are shuffled
         block by block: larger blocks read fewer tiles twice, and need a larger window in memory.
     memory
         Budget for reading all patches with ``keep``.
+    storage_options
+        Settings of the storages of data and masks at addresses such as ``s3://bucket/slide.tif``, as for `bitesize.open`.
 
     Returns
     -------
@@ -107,20 +113,53 @@ def patches(
         raise BadSetting(
             f"pass either stride= for a grid or count= (at least 1) for random places, not stride={stride!r}, count={count!r}"
         )
+    if not is_whole(level, least=0):
+        raise BadSetting(f"level must be a whole number of at least 0, not {level!r}")
     wanted = Wanted(sizes, strides, axes, level)
+    placed = _on_grid if count is None else partial(_at_random, count=count, seed=seed)
+    with remote.listing() as lists:
+        storages = _prepared(data, masks, storage_options)
+        source = _opened(data, masks, wanted, placed, parse_size(block))
+    source.choices = (*source.choices, *storages, *(Choice(remote.summary(each), "") for each in lists))
+    return source if keep is None else _keeping(source, keep, background, as_budget(memory))
+
+
+def _prepared(data: Any, masks: Any, storage_options: Mapping[str, Any] | None) -> list[Choice]:
+    """Ask for the objects of data and masks at addresses, and list folders among them."""
+    options = OpenOptions(storage_options=storage_options)
+    found = [each for each in (data, masks) if any(True for _ in addresses_in(each))]
+    if storage_options is not None and not found:
+        raise BadSetting("storage_options= is for data at addresses such as s3://bucket/slide.tif, but this data has none")
+    return list(dict.fromkeys(choice for each in found for choice in prepare(each, options)))
+
+
+def _opened(data: Any, masks: Any, wanted: Wanted, placed: Callable[..., Patches], block: int) -> Patches:
+    """Open images and masks, and place patches in them."""
+    sizes, strides, axes = wanted.size, wanted.stride, wanted.axes
     found = open_images(data, wanted)
     spatial = len(found.images[0].spatial)
     extents, steps = for_axes(sizes, spatial, "size", found.images[0]), for_axes(strides, spatial, "stride", found.images[0])
     check_alike(found.images, extents)
     labels: list[TiledImage] = []
     if masks is not None:
-        labels = open_images(masks, wanted._replace(size=extents, stride=steps, axes=_mask_axes(masks, axes))).images
-        check_masks(found.images, labels)
-    placed = _on_grid if count is None else partial(_at_random, count=count, seed=seed)
-    source = placed(found.images, labels, extents, steps, parse_size(block), found.several)
+        of_masks = wanted._replace(size=extents, stride=steps, axes=_mask_axes(masks, axes))
+        labels = _open_masks(masks, of_masks, found.images)
+    source = placed(found.images, labels, extents, steps, block, found.several)
     source.left_out = found.left_out
     source.choices = (Choice(f"axes: {found.images[0].axes}, patches of {_times(extents)}", "axes="), *source.choices)
-    return source if keep is None else _keeping(source, keep, background, as_budget(memory))
+    return source
+
+
+def _open_masks(masks: Any, wanted: Wanted, images: Sequence[TiledImage]) -> list[TiledImage]:
+    """Open masks: at the level of the images, or their only level if these are as large as the images at their level."""
+    try:
+        found = open_images(masks, wanted).images
+    except BadSetting:
+        if not wanted.level:
+            raise
+        found = open_images(masks, wanted._replace(level=0)).images
+    check_masks(images, found)
+    return found
 
 
 def _mask_axes(masks: Any, axes: str | None) -> str | None:
@@ -135,20 +174,19 @@ def _on_grid(
 ) -> Patches:  # fmt: skip
     """Return patches on a grid."""
     row = _row_nbytes(images[0], masks, size)
-    layouts, reads, tiles = list[Grid](), 0.0, 0
-    for i, image in enumerate(images):
-        read_in = [image.tile_shape, *([masks[i].tile_shape] if masks else [])]
-        chosen, ratio = choose_block(image.spatial, size, stride, read_in, max(1, block // row))
-        layouts.append(Grid(image.spatial, size, stride, chosen))
-        reads += ratio * math.prod(image.tile_counts)
-        tiles += math.prod(image.tile_counts)
-    source = Patches(images, masks, layouts, size, several)
-    source.reads_per_tile = reads / tiles
-    said = f"blocks of up to {_times(layouts[0].block)} patches: a tile is read {source.reads_per_tile:.2f} times an epoch"
-    source.choices = (Choice(said, "block="),)
-    if source.reads_per_tile > _MANY_READS:
-        _log.info("%s; a larger block= than %s reads fewer twice", said, format_size(block))
-    return source
+    chosen = [
+        choose_grid(image.spatial, size, stride, read_in, row, block)
+        for image, read_in in zip(images, _tiles(images, masks), strict=True)
+    ]
+    if any(each.streams for each in chosen):  # then bands in all images, so that all blocks are small
+        chosen = [
+            each if each.streams else choose_bands(image.spatial, size, stride, read_in, row, block) or each
+            for image, read_in, each in zip(images, _tiles(images, masks), chosen, strict=True)
+        ]
+    layouts = [Grid(image.spatial, size, stride, each.extent) for image, each in zip(images, chosen, strict=True)]
+    return _with_reads(
+        Patches(images, masks, layouts, size, several, _streams(chosen, layouts, block // row)), chosen, block
+    )
 
 
 def _at_random(
@@ -162,13 +200,50 @@ def _at_random(
         [math.prod(n - s + 1 for n, s in zip(image.spatial, size, strict=True)) for image in images], np.float64
     )
     ends = np.rint(np.cumsum(areas) / areas.sum() * count).astype(np.int64)
-    rows = max(1, block // 2 // _row_nbytes(images[0], masks, size))
-    layouts = []
-    for number, (image, n) in enumerate(zip(images, np.diff(ends, prepend=0).tolist(), strict=True)):
-        cell = choose_cell(image.spatial, image.tile_shape, n, rows)
-        layouts.append(Scattered(image.spatial, size, cell, seed, number, n))
-    source = Patches(images, masks, layouts, size, several)
-    source.choices = (Choice(f"{count:,} patches at random places, the same in each epoch", "seed="),)
+    row = _row_nbytes(images[0], masks, size)
+    chosen, layouts = [], []
+    numbers = np.diff(ends, prepend=0).tolist()
+    for number, (image, n, read_in) in enumerate(zip(images, numbers, _tiles(images, masks), strict=True)):
+        chosen.append(choose_cells(image.spatial, size, n, read_in, row, block))
+        layouts.append(Scattered(image.spatial, size, chosen[-1].extent, seed, number, n))
+    source = _with_reads(
+        Patches(images, masks, layouts, size, several, _streams(chosen, layouts, block // row)), chosen, block
+    )
+    source.choices = (Choice(f"{count:,} patches at random places, the same in each epoch", "seed="), *source.choices)
+    return source
+
+
+def _tiles(images: Sequence[TiledImage], masks: Sequence[TiledImage]) -> list[list[Tile]]:
+    """Return the tiles of each image and its mask."""
+    return [
+        [Tile(each.tile_shape, each.tile_nbytes) for each in both]
+        for both in (zip(images, masks, strict=True) if masks else zip(images, strict=True))
+    ]
+
+
+def _streams(chosen: Sequence[Reading], layouts: Sequence[Grid | Scattered], most: int) -> int | None:
+    """Return the number of bands that are read at the same time, whose blocks have at most so many patches; in all images."""
+    streams = min((each.streams for each in chosen if each.streams), default=None)
+    if streams is None:
+        return None
+    largest = max(int(np.diff(each.starts(), append=len(each)).max(initial=1)) for each in layouts)
+    while streams > 1 and streams * largest > most:
+        streams //= 2
+    return streams
+
+
+def _with_reads(source: Patches, chosen: Sequence[Reading], block: int) -> Patches:
+    """Return the source, which says how often tiles are read."""
+    tiles = [math.prod(image.tile_counts) for image in source._images]
+    source.reads_per_tile = sum(n * each.reads for n, each in zip(tiles, chosen, strict=True)) / sum(tiles)
+    first, on_grid = chosen[0], source.grids is not None
+    said = f"{'blocks' if on_grid else 'cells'} of up to {_times(first.extent)} {'patches' if on_grid else 'pixels'}"
+    if source._streams:
+        said += f", one after another in bands, {source._streams} of them at a time"
+    said += f": a tile is read {source.reads_per_tile:.2f} times an epoch"
+    source.choices = (Choice(said, "block="),)
+    if source.reads_per_tile > _MANY_READS:
+        _log.info("%s; a larger block= than %s reads fewer twice", said, format_size(block))
     return source
 
 
@@ -191,7 +266,7 @@ def _keeping(source: Patches, keep: Any, background: Any, budget: Budget) -> Pat
         """Decide the patches of a block."""
         into = new_buffers(fields, part[1] - part[0])
         source.read(np.arange(*part, dtype=np.int64), into)
-        return decided(function, tuple(into[name] for name in names))
+        return decided(function, tuple(into[name] for name in names), lambda i: source.describe(part[0] + i))
 
     try:
         parts = zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)

@@ -14,6 +14,7 @@ from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.patches.grid import Grid, Scattered, tiles_of
 from bitesize.sources.patches.kept import KeptPatches
+from bitesize.sources.patches.layout import block_tiles, cell_tiles
 from bitesize.sources.patches.tiles import TileCache, TiledImage
 from bitesize.sources.protocol import ChunkStarts, Into, raise_bad
 from bitesize.spec import Field
@@ -40,6 +41,8 @@ class Patches(Source):
         Shape of a patch, without channels.
     several
         Whether rows have the field ``image``.
+    streams
+        Number of bands that are read at the same time; None if blocks are read alone.
 
     Attributes
     ----------
@@ -50,7 +53,7 @@ class Patches(Source):
     tiles : int
         Number of tiles of all images, without masks.
     reads_per_tile : float
-        How often a tile is read in an epoch on average, if blocks are read one after another.
+        How often a tile is read in an epoch on average, in the order of a loader.
     """
 
     title = ""
@@ -58,11 +61,11 @@ class Patches(Source):
 
     def __init__(
         self, images: Sequence[TiledImage], masks: Sequence[TiledImage], layouts: Sequence[Grid | Scattered],
-        size: tuple[int, ...], several: bool
+        size: tuple[int, ...], several: bool, streams: int | None = None
     ) -> None:  # fmt: skip
         self._images, self._masks, self.size = tuple(images), tuple(masks), size
         self._layouts: tuple[Grid | Scattered, ...] = tuple(layouts)
-        self._several = several
+        self._several, self._streams = several, streams
         self._kept: KeptPatches | None = None
         counts = np.array([len(each) for each in layouts], np.int64)
         self._ends = np.cumsum(counts)
@@ -77,8 +80,10 @@ class Patches(Source):
         self.reads_per_tile = 1.0
         starts = [each.starts() + end - len(each) for each, end in zip(layouts, self._ends.tolist(), strict=True)]
         self._starts = np.concatenate([*starts, self._ends[-1:]])
-        self._cache = TileCache(self._most_cached())
-        self._mask_cache = TileCache(self._most_cached() if masks else 0)
+        bands = [each.bands() + end - len(each) for each, end in zip(layouts, self._ends.tolist(), strict=True)]
+        self._bands = np.concatenate(bands) if streams else None
+        self._cache = TileCache(self._most_cached(self._images))
+        self._mask_cache = TileCache(self._most_cached(self._masks))
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
@@ -123,7 +128,7 @@ class Patches(Source):
             at = tuple(places[start])
             those = patches[start:stop].tolist()
             try:
-                tile = cache.get((number, at), lambda at=at: image.tile(at))  # type: ignore[misc]
+                tile = cache.get((number, at), image.tile_nbytes, lambda at=at: image.tile(at))  # type: ignore[misc]
             except BitesizeError as error:
                 failed.update((int(rows[i]), error) for i in those)
                 continue
@@ -140,29 +145,34 @@ class Patches(Source):
     # --- reading by blocks -------------------------------------------------------------------------------------------
 
     def chunks(self) -> ChunkStarts:
-        """Return the blocks: neighbors, whose tiles are read once."""
+        """Return the blocks: neighbors, whose tiles are read once. The blocks of a band are a group."""
         if self._kept is None:
-            return ChunkStarts(self._starts)
-        return ChunkStarts(np.unique(self._kept.rows(self._starts)))
+            return ChunkStarts(self._starts, None, self._bands, self._streams)
+        groups = None if self._bands is None else np.unique(self._kept.rows(self._bands))
+        if groups is not None and groups[-1] == len(self._kept):  # bands at the end without a kept patch
+            groups = groups[:-1]
+        return ChunkStarts(np.unique(self._kept.rows(self._starts)), None, groups, self._streams)
 
     @property
     def reads_by_chunk(self) -> bool:
         """Reading a patch alone costs about as much as reading its tiles for all patches of the block."""
         return True
 
-    def _most_cached(self) -> int:
-        """Return the number of tiles of a row of patches in a block, and of the next row: they share tiles."""
-        most = 1
-        for image, layout in zip(self._images, self._layouts, strict=True):
-            touched = [-(-(extent - 1) // t) + 1 for extent, t in zip(self.size, image.tile_shape, strict=True)]
-            block = [1] * len(self.size)
+    def _most_cached(self, images: Sequence[TiledImage]) -> int:
+        """Return the bytes of tiles to keep: of a row of patches in a block and of the next row, or of the blocks of some bands."""
+        most = 0
+        # At the end of a pass, the first blocks of the next one are read as well.
+        bands = None if self._streams is None else self._streams + self._streams // 4
+        for image, layout in zip(images, self._layouts, strict=bool(images)):
+            tile = image.tile_shape
             if isinstance(layout, Grid):
-                block = [
-                    -(-((b - 1) * s + extent - 1) // t) + 1
-                    for b, s, extent, t in zip(layout.block, layout.stride, self.size, image.tile_shape, strict=True)
-                ]
-            most = max(most, min(math.prod(image.tile_counts), touched[0] * math.prod(block[1:])))
-        return most + _SPARE_TILES
+                block = block_tiles(layout.shape, self.size, layout.stride, tile, layout.block)
+                row = -(-(self.size[0] - 1) // tile[0]) + 1
+                shared = math.prod(block) * bands if bands else row * math.prod(block[1:])
+            else:
+                shared = cell_tiles(layout.cell, self.size, tile) * (bands or 0)
+            most = max(most, (min(math.prod(image.tile_counts), shared) + _SPARE_TILES) * image.tile_nbytes)
+        return most
 
     @property
     def tiles(self) -> int:
@@ -187,12 +197,10 @@ class Patches(Source):
     @property
     def nbytes(self) -> int:
         """Bytes of the cache of tiles, of the index of tiles, and of places."""
-        held = self._cache_nbytes(self._images) + self._cache_nbytes(self._masks)
+        held = self._most_cached(self._images) + self._most_cached(self._masks)
         held += sum(each.nbytes for each in (*self._images, *self._masks, *self._layouts))
+        held += 0 if self._bands is None else self._bands.nbytes
         return held + self._starts.nbytes + (0 if self._kept is None else self._kept.nbytes)
-
-    def _cache_nbytes(self, images: Sequence[TiledImage]) -> int:
-        return self._most_cached() * max(image.tile_nbytes for image in images) if images else 0
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
@@ -225,7 +233,7 @@ class Patches(Source):
         """Return the same patches without those that are not kept."""
         refused = len(self) - len(kept)
         left_out: Mapping[str, int] = {**self.left_out, **({reason: refused} if refused else {})}
-        other = Patches(self._images, self._masks, self._layouts, self.size, self._several)
+        other = Patches(self._images, self._masks, self._layouts, self.size, self._several, self._streams)
         other._kept, other.left_out, other.reads_per_tile = kept, left_out, self.reads_per_tile
         other.choices = (*self.choices, *choices)
         return other

@@ -90,10 +90,10 @@ class TiledImage(ABC):
 class _Entry:
     """A tile of the cache, or one that a thread reads."""
 
-    __slots__ = ("data", "error", "ready")
+    __slots__ = ("data", "error", "nbytes", "ready")
 
-    def __init__(self) -> None:
-        self.ready = threading.Event()
+    def __init__(self, nbytes: int) -> None:
+        self.ready, self.nbytes = threading.Event(), nbytes
         self.data: NDArray[Any] | None = None
         self.error: Exception | None = None
 
@@ -104,7 +104,7 @@ class TileCache:
     Parameters
     ----------
     most
-        Number of tiles to keep.
+        Bytes of tiles to keep.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class TileCache:
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self._most, self._nbytes = most, 0
         self._lock = threading.Lock()
         self._entries: dict[Hashable, _Entry] = {}
         self.reads = 0
@@ -121,19 +121,20 @@ class TileCache:
     def __reduce__(self) -> tuple[type[TileCache], tuple[int]]:
         return TileCache, (self._most,)
 
-    def get(self, key: Hashable, load: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """Return a tile, after reading it if needed; raise the error of reading it."""
+    def get(self, key: Hashable, nbytes: int, load: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Return a tile of so many bytes, after reading it if needed; raise the error of reading it."""
         with self._lock:
             entry = self._entries.pop(key, None)
             mine = entry is None
             if entry is None:
-                entry = _Entry()
+                entry = _Entry(nbytes)
                 self.reads += 1
-                while len(self._entries) >= self._most:
+                while self._entries and self._nbytes + nbytes > self._most:
                     oldest = next(iter(self._entries))
                     if not self._entries[oldest].ready.is_set():
                         break  # a thread reads it
-                    del self._entries[oldest]
+                    self._nbytes -= self._entries.pop(oldest).nbytes
+                self._nbytes += nbytes
             self._entries[key] = entry  # as the newest
         if mine:
             self._fill(key, entry, load)
@@ -160,8 +161,10 @@ class TileCache:
         with self._lock:
             if self._entries.get(key) is entry:
                 del self._entries[key]
+                self._nbytes -= entry.nbytes
 
     def clear(self) -> None:
         """Forget all tiles."""
         with self._lock:
             self._entries = {key: entry for key, entry in self._entries.items() if not entry.ready.is_set()}
+            self._nbytes = sum(entry.nbytes for entry in self._entries.values())

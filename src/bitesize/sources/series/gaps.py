@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import timedelta
 from typing import Any
 
@@ -29,7 +30,9 @@ def time_values(values: NDArray[Any], where: str) -> NDArray[Any]:
     """
     if values.dtype.kind in "UST":
         try:
-            values = values.astype("datetime64[us]")
+            with warnings.catch_warnings():  # of offsets such as +01:00, with which dates become those of UTC
+                warnings.simplefilter("ignore", UserWarning)
+                values = values.astype("datetime64[us]")
         except ValueError as error:
             raise BadSetting(
                 f"{where} has {str(values[0])!r}, which is not a date as in ISO 8601 (2024-01-31T12:00:00): pass the times themselves, "
@@ -88,6 +91,11 @@ def is_border(times: NDArray[Any], step: Any) -> NDArray[np.bool_]:
     """Return for each step but the first whether its distance to the step before is irregular: off by more than half a step."""
     half = step // 2 if times.dtype.kind == "M" else step / 2
     return np.asarray(np.abs(np.diff(times) - step) > half)
+
+
+def not_later(parts: list[NDArray[Any]]) -> int:
+    """Return the number of steps that are not later than the step before: the rows are not sorted, or a time comes twice."""
+    return sum(int((np.diff(part).astype(np.float64) <= 0).sum()) for part in parts)
 
 
 def seconds_of(step: Any) -> str:

@@ -24,6 +24,7 @@ from bitesize.sources.layouts.listing import REASONS, one_kind, paths_of
 from bitesize.sources.npy import NpyFiles
 from bitesize.sources.open import open as open_source
 from bitesize.sources.registry import match_object
+from bitesize.sources.series.alike import alike
 from bitesize.sources.table import labeled_files
 from bitesize.storage import paths
 
@@ -155,7 +156,7 @@ def _of_files(
     if one_kind(files) is not NpyFiles:
         parts = [open_source(path, fields=fields) for path in files]
         found = _of_parts(parts, shown, None)
-        return Recordings(found.source, found.ends, tuple(shown), labels, classes, choices, left_out)
+        return Recordings(found.source, found.ends, tuple(shown), labels, classes, (*choices, *found.choices), left_out)
     if fields is not None:
         raise BadSetting(f"fields={fields!r}: .npy files have no named fields")
     source = Arrays.opened(files, OpenOptions())
@@ -165,10 +166,8 @@ def _of_files(
 
 def _of_parts(parts: Sequence[Source], names: Sequence[str], labels: Any) -> Recordings:
     """Join recordings that are open."""
-    for part, name in zip(parts, names, strict=True):
-        if dict(part.spec) != dict(parts[0].spec):
-            raise BadSetting(f"recordings must have the same fields: {names[0]} is {parts[0]!r}, {name} is {part!r}")
+    parts, choices = alike(parts, names)
     ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
     source = parts[0] if len(parts) == 1 else chain(parts)
     found = label_files(None if labels is False else labels, names_of(list(names)), listed=True)
-    return Recordings(source, ends, tuple(names), found.values, found.classes, found.choices)
+    return Recordings(source, ends, tuple(names), found.values, found.classes, (*found.choices, *choices))

@@ -232,6 +232,8 @@ def _number(column: Any, source: Source, width: int) -> int:
         if names
         else f"the data have {width} columns without names, 0 to {width - 1}"
     )
+    others = [name for name in source.spec if name != source.primary]
+    there += f", and other fields are {first_few(others, 20)}" if others else ""
     raise BadSetting(
         f"target_columns={column!r} is not a column: {there}"
         if width

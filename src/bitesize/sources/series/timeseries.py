@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,15 +13,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.memory.sizes import counted
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.features import SelectedFeatures
 from bitesize.sources.series.cutting import Cut, Window, cut
-from bitesize.sources.series.gaps import is_border, missing_steps, seconds_of, step_of, time_values
+from bitesize.sources.series.gaps import is_border, missing_steps, not_later, seconds_of, step_of, time_values
 from bitesize.sources.series.recordings import Recordings, open_recordings
 from bitesize.sources.series.targets import Ahead, Targets, Values, given_targets, values_ahead
 from bitesize.sources.series.windows import Windows
 
+_log = logging.getLogger("bitesize")
 Missing = Literal["raise", "skip", "keep"]
 
 
@@ -122,7 +125,16 @@ def timeseries(
     made = cut(
         found.ends, window, ahead.steps if ahead else (), given.count if given else None, checked.borders, checked.missing
     )
-    return _made(found, window, given, ahead, made, (*found.choices, *checked.choices), missing)
+    return _made(
+        found,
+        window,
+        given,
+        ahead,
+        made,
+        (*found.choices, *checked.choices),
+        missing,
+        time if isinstance(time, str) else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -161,7 +173,7 @@ def _checks(found: Recordings, time: Any, step: Any, missing: Missing, ahead: Ah
         raise BadSetting("step= needs time=, the column with the time of each step")
     if time is not None:
         where = f"the column {time!r}" if isinstance(time, str) else "time="
-        values = time_values(source.column(time) if isinstance(time, str) else np.asarray(time), where)
+        values = time_values(_times(source, time), where)
         if len(values) != len(source):
             raise BadSetting(f"time= has {len(values):,} values for {len(source):,} steps")
         parts = np.split(values, found.ends[:-1])
@@ -170,9 +182,12 @@ def _checks(found: Recordings, time: Any, step: Any, missing: Missing, ahead: Ah
         borders[1:] = is_border(values, every)
         borders[np.append(0, found.ends[:-1])] = False  # windows do not cross the ends of recordings anyway
         gaps = int(borders.sum())
-        choices.append(
-            Choice(f"time: {where}, a step every {seconds_of(every)}, {gaps:,} {'gap' if gaps == 1 else 'gaps'}", "step=")
-        )
+        said = f"time: {where}, a step every {seconds_of(every)}, {gaps:,} {'gap' if gaps == 1 else 'gaps'}"
+        unsorted = not_later(parts)
+        if unsorted:
+            said += f"; {counted(unsorted, 'step is', 'steps are')} not later than the one before: sort the rows by time, and drop those that come twice"
+            _log.warning("%s", said)
+        choices.append(Choice(said, "step="))
     bad = None
     if missing == "skip":
         beside = (source.label_name, source.weight_name)
@@ -180,6 +195,18 @@ def _checks(found: Recordings, time: Any, step: Any, missing: Missing, ahead: Ah
         bad = missing_steps(source, tuple(dict.fromkeys([*names, *([ahead.name] if ahead else [])])))
         choices.append(Choice(f"missing values: {int(bad.sum()):,} of {len(bad):,} steps have some (NaN)", "missing="))
     return _Checks(borders, bad, tuple(choices))
+
+
+def _times(source: Source, time: Any) -> NDArray[Any]:
+    """Return the times of all steps."""
+    if not isinstance(time, str):
+        return np.asarray(time)
+    try:
+        return source.column(time)
+    except TypeError as error:  # NumPy's, where recordings are joined
+        raise BadSetting(
+            f"the column {time!r} has numbers, dates or text in some recordings, and others in other recordings: write it in one way"
+        ) from error
 
 
 def _made(
@@ -190,6 +217,7 @@ def _made(
     made: Cut,
     choices: tuple[Choice, ...],
     missing: Missing,
+    time: str | None,
 ) -> Source:
     """Return the source of windows, with what it has left out."""
     base = found.source
@@ -208,6 +236,12 @@ def _made(
     unused = [
         name for name in (base.label_name, base.weight_name) if name is not None and not (ahead and ahead.name == name)
     ]
+    if unused:
+        _log.warning(
+            "%s: taken as labels of steps, which windows do not have. To have a column in x, give it another name; target_columns= uses it as target",
+            ", ".join(unused),
+        )
     lost = {f"the field {name!r} of each step (target_columns= uses it)": 1 for name in unused}
-    source.left_out = {**base.left_out, **(found.left_out or {}), **lost, **made.left_out}
+    known = {reason: n for reason, n in base.left_out.items() if time is None or not reason.startswith(f"{time}: ")}
+    source.left_out = {**known, **(found.left_out or {}), **lost, **made.left_out}
     return source
