@@ -54,6 +54,8 @@ class Field:
     axes
         What the axes of a row are: ``"HW"``, ``"HWC"``, ``"DHW"`` or ``"DHWC"`` (depth, height, width, channels). Empty where the
         shape decides, as in `axes_of_rows`.
+    bands
+        Whether four channels of 8 bits are bands, all alike, rather than colors with alpha.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Field:
     dtype: np.dtype[Any]
     mask: bool = False
     axes: str = ""
+    bands: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))
@@ -104,6 +107,8 @@ class Encoded:
     pixels
         Channels and dtype of all images, for ``mode="unchanged"``: those of the first one, which `bitesize.open` fills in. Other modes
         have their own.
+    bands
+        Whether four channels of 8 bits are bands, all alike, rather than colors with alpha: of ``mode="unchanged"`` only.
 
     Raises
     ------
@@ -122,6 +127,7 @@ class Encoded:
     mode: Mode = "RGB"
     orient: bool = True
     pixels: Pixels | None = None
+    bands: bool = False
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
@@ -230,9 +236,9 @@ def field_channels(field: Field) -> int | None:
 
 
 def has_alpha(stored: Field | Encoded) -> bool:
-    """Return whether the last of four channels is alpha, unless transforms say otherwise: of 8-bit images."""
+    """Return whether the last of four channels is alpha, unless transforms say otherwise: of 8-bit images that are not bands."""
     channels = stored.channels if isinstance(stored, Encoded) else field_channels(stored)
-    return channels == 4 and stored.dtype == np.uint8 and not is_volume(stored)
+    return channels == 4 and stored.dtype == np.uint8 and not is_volume(stored) and not stored.bands
 
 
 def channels_seem_first(shape: Sequence[int]) -> bool:

@@ -47,7 +47,9 @@ class ImageInfo(NamedTuple):
     codec_only : bool
         Whether the codec is needed for all modes, because Pillow does not decode the image.
     banded : bool
-        Whether the channels are bands of any meaning, not gray, RGB or RGBA.
+        Whether the channels are bands of any meaning, not gray, RGB, RGBA or CMYK.
+    inks : bool
+        Whether four channels are CMYK.
     """
 
     kind: str
@@ -67,6 +69,7 @@ class ImageInfo(NamedTuple):
     codec: str = ""
     codec_only: bool = False
     banded: bool = False
+    inks: bool = False
 
 
 def stored_pixels(info: ImageInfo) -> Pixels:

@@ -250,9 +250,15 @@ def _spec_to_json(stored: Field | Encoded) -> dict[str, Any]:
     if isinstance(stored, Encoded):
         value: dict[str, Any] = {"kind": stored.kind, "mode": stored.mode, "orient": stored.orient}
         if stored.mode == "unchanged":  # other modes have their own
-            value |= {"channels": stored.channels, "dtype": dtype_to_json(stored.dtype)}
+            value |= {"channels": stored.channels, "dtype": dtype_to_json(stored.dtype)} | _bands_to_json(stored)
         return value
-    return {"kind": "array", "shape": list(stored.shape), "dtype": dtype_to_json(stored.dtype), "mask": stored.mask}
+    axes = {"axes": stored.axes} if stored.axes else {}
+    value = {"kind": "array", "shape": list(stored.shape), "dtype": dtype_to_json(stored.dtype), "mask": stored.mask}
+    return value | axes | _bands_to_json(stored)
+
+
+def _bands_to_json(stored: Field | Encoded) -> dict[str, Any]:
+    return {"bands": True} if stored.bands else {}  # most have none, and earlier versions wrote none
 
 
 def _spec_from_json(value: Any) -> Field | Encoded:
@@ -265,11 +271,12 @@ def _spec_from_json(value: Any) -> Field | Encoded:
             if unchanged
             else None
         )
-        return Encoded(value["kind"], value["mode"], bool(value["orient"]), pixels)
+        return Encoded(value["kind"], value["mode"], bool(value["orient"]), pixels, bool(value.get("bands", False)))
     if value["kind"] != "array":
         raise ValueError(f"no kind of a field: {value['kind']!r}")
     shape = tuple(count(side) for side in value["shape"])
-    return Field(shape, dtype_from_json(value["dtype"]).newbyteorder("="), bool(value["mask"]))
+    dtype, axes = dtype_from_json(value["dtype"]).newbyteorder("="), str(value.get("axes", ""))
+    return Field(shape, dtype, bool(value["mask"]), axes, bool(value.get("bands", False)))
 
 
 def _check_agreement(name: str, stored: Field | Encoded, held: ShardField) -> None:

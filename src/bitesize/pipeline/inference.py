@@ -67,7 +67,7 @@ def rendered_fields(source: Source, stages: TransformStages, layout: Layout, dty
 def _say_fourth_channel(stored: Field | Encoded, stages: TransformStages) -> None:
     """Log whether the fourth of four channels is alpha, where the transforms differ for it."""
     if isinstance(stored, Encoded) or field_channels(stored) != 4 or is_volume(stored) or not stages.image_transforms:
-        return
+        return  # the files say what images are
     if stages.spreads(4, stored):
         said = "the four channels of %s are independent: for colors with alpha, give Normalize three means"
     else:

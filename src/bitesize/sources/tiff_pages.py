@@ -32,12 +32,13 @@ _APART = "open files of different kinds apart"
 
 
 class Page(NamedTuple):
-    """A page: where its directory is, its shape (height, width, bands), its type, and the memory for decoding it."""
+    """A page: where its directory is, its shape (height, width, bands), its type, the memory for decoding it, and whether bands are no colors."""
 
     offset: int
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     overhead: int
+    banded: bool
 
 
 class TiffPages(FileSource):
@@ -78,11 +79,11 @@ class TiffPages(FileSource):
         self._pages, page = pages, found[0]
         count, (height, width, bands) = len(found), page.shape
         if pages == "rows":
-            field = Field((height, width, bands), page.dtype, axes="HWC")
+            field = Field((height, width, bands), page.dtype, axes="HWC", bands=page.banded)
             self._index = _index(names)
             labels = None if labels is None else labels[self._index[:, 0]]
         elif pages == "channels":
-            field = Field((height, width, count * bands), page.dtype, axes="HWC")
+            field = Field((height, width, count * bands), page.dtype, axes="HWC", bands=count > 1 or page.banded)
         else:
             shape = (count, height, width) if bands == 1 else (count, height, width, bands)
             field = Field(shape, page.dtype, axes="DHW" if bands == 1 else "DHWC")
@@ -237,7 +238,7 @@ def _page(fd: Handle, path: bytes, offset: int) -> Page:
     if facts is None:
         raise BadFile(f"damaged TIFF: the directory at {offset:,} cannot be read")
     info = tiff_info(facts, size_of(fd), only=True)
-    return Page(offset, (info.height, info.width, info.channels), info.dtype, info.overhead)
+    return Page(offset, (info.height, info.width, info.channels), info.dtype, info.overhead, info.banded)
 
 
 def _offsets(fd: Handle, path: bytes) -> tuple[int, ...]:

@@ -49,11 +49,13 @@ def image_mode(config: Mapping[str, Any]) -> Mode | None:
     return cast("Mode | None", _MODES.get(channels))
 
 
-def image_pixels(config: Mapping[str, Any]) -> Pixels | None:
-    """Return the channels and the dtype of the images of a run that are decoded unchanged; None for others."""
+def unchanged_images(config: Mapping[str, Any]) -> Encoded | None:
+    """Return the field of the images of a run that are decoded unchanged, with channels and dtype; None for others."""
     if image_mode(config) != "unchanged":
         return None
-    return Pixels(image_channels(tuple(config["input_shape"])) or 1, saved_scaling({"scaling": [], **config})[1].numpy_dtype)
+    dtype = saved_scaling({"scaling": [], **config})[1].numpy_dtype
+    pixels = Pixels(image_channels(tuple(config["input_shape"])) or 1, dtype)
+    return Encoded(mode="unchanged", pixels=pixels, bands=config.get("image_bands", False))
 
 
 def mode_of(source: Source) -> Mode | None:

@@ -26,7 +26,7 @@ from bitesize.sources.registry import by_suffix
 from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded
 from bitesize.storage import paths
-from bitesize.training.adapting import channels_first, fits, image_mode, image_pixels, is_row
+from bitesize.training.adapting import channels_first, fits, image_mode, unchanged_images, is_row
 from bitesize.training.data import named, open_for_run, with_features
 from bitesize.training.given import Given, Objects, OneEach, Rows
 from bitesize.training.pictures import is_pillow
@@ -255,8 +255,8 @@ class _Collector:
             self._files = []
 
     def _add_names(self, names: Names) -> None:
-        pixels = None if "mode" in self._opening else image_pixels(self._config)
-        self.given.parts.append(OneEach(names, self._mode, self._orient, pixels, self._axes))
+        unchanged = None if "mode" in self._opening else unchanged_images(self._config)
+        self.given.parts.append(OneEach(names, self._mode, self._orient, unchanged, self._axes))
 
 
 def _is_of_files(source: Source) -> bool:

@@ -158,6 +158,7 @@ def _config(settings: TrainSettings, loader: Loader, evaluated: list[Any], scali
         "task": {"name": "classify"},
         "input_shape": list(loader.spec["x"].shape),
         "image_mode": mode_of(loader.source),
+        "image_bands": loader.source.spec["x"].bands,
         "output": "probabilities",
         "transforms": [transform.to_dict() for transform in evaluated],
         "scaling": [step.to_dict() for step in scaling.steps],

@@ -25,7 +25,7 @@ from bitesize.sources.image_modes import with_modes
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS
 from bitesize.sources.npy import NpyFiles
-from bitesize.spec import Field, Mode, Pixels
+from bitesize.spec import Encoded, Field, Mode
 from bitesize.storage.url import is_url
 from bitesize.training.pictures import Pictures, described
 
@@ -66,8 +66,8 @@ class OneEach:
         Mode of decoded images; None if the run takes no images.
     orient
         Whether images are rotated upright.
-    pixels
-        Channels and dtype of images that are decoded unchanged; None for those of the first file.
+    unchanged
+        Field with channels and dtype of images that are decoded unchanged; None for those of the first file.
     axes
         Axes of rows that are arrays, as in `bitesize.open`.
     """
@@ -75,7 +75,7 @@ class OneEach:
     names: Names
     mode: Mode | None
     orient: bool = True
-    pixels: Pixels | None = None
+    unchanged: Encoded | None = None
     axes: str | None = None
     said: list[str] = field(default_factory=list)
 
@@ -141,7 +141,7 @@ class OneEach:
         files = RowFiles(self.names.picked(rows), None, None, {})
         try:
             source = kind.of_files(files, OpenOptions(mode=self.mode or "RGB", orient=self.orient, file_is_row=True))
-            source = with_modes(source, self.pixels)
+            source = with_modes(source, self.unchanged)
             set_axes(source, self.axes if kind is NpyFiles else None)
         except (BadFile, BadSetting) as error:
             return error

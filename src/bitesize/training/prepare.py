@@ -217,6 +217,7 @@ def _config(
         "task": task.as_dict(),
         "input_shape": list(loader.spec["x"].shape),
         "image_mode": mode_of(loader.source),
+        "image_bands": loader.source.spec["x"].bands,
         "output": prepared.output,
         "transforms": [transform.to_dict() for transform in evaluated],
         "scaling": [step.to_dict() for step in scaling.steps],

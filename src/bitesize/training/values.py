@@ -15,7 +15,7 @@ from bitesize.outputs.finite import find_odd
 from bitesize.scan.statistics import statistics
 from bitesize.sources.base import Source
 from bitesize.sources.value_range import ValueRange, value_range
-from bitesize.spec import Encoded, Field
+from bitesize.spec import Encoded, Field, field_channels
 from bitesize.training.finite_rows import WAYS
 from bitesize.training.standardize import measure_features
 from bitesize.transforms.base import Step, from_dict
@@ -177,7 +177,7 @@ def choose_scaling(
     if whole is None:
         return _by_extremes(source, values, budget, on_error)
     if normalize == "model" and expected is not None:
-        return _said([_to_model(expected, values, channels_of(field))], values, "scaled to what the model expects")
+        return _said([_to_model(expected, values, field)], values, "scaled to what the model expects")
     if whole == 1.0:
         return _said([], values, "taken as stored")
     return _said([Scale(1 / whole)], values, f"scaled by 1/{whole:.0f}")
@@ -256,20 +256,19 @@ def _times(value: float | tuple[float, ...] | None, factor: float) -> float | tu
 
 
 def channels_of(field: Field | Encoded) -> int:
-    """Return the number of channels of images, and 1 for other rows."""
-    if isinstance(field, Encoded):
-        return field.channels
-    return field.shape[2] if len(field.shape) == 3 else 1
+    """Return the number of channels of images and volumes, and 1 for other rows."""
+    return field.channels if isinstance(field, Encoded) else field_channels(field) or 1
 
 
-def _to_model(expected: NDArray[np.float64], values: Values, channels: int) -> Step:
+def _to_model(expected: NDArray[np.float64], values: Values, field: Field | Encoded) -> Step:
     """Compose the scaling of stored values to 0 to 255 with the preprocessing that the model expects."""
     factor, offset = {"bytes": (1.0, 0.0), "words": (_BYTE / _WORD, 0.0)}.get(values.kind, (_BYTE, 0.0))
     if values.minimum < 0:
         factor, offset = _BYTE / 2, _BYTE / 2
     colors = expected[:, :3]
     matrix = np.column_stack([colors * factor, colors.sum(axis=1) * offset + expected[:, 3]])
-    if channels in (3, 4):
+    channels = channels_of(field)
+    if channels == 3 or (channels == 4 and not field.bands):
         return ColorMatrix(tuple(matrix.reshape(-1).tolist()))
     return Scale(float(matrix[:, :3].sum(axis=1).mean()), float(matrix[:, 3].mean()))
 
