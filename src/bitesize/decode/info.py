@@ -82,6 +82,15 @@ def is_usual(info: ImageInfo) -> bool:
     return info.dtype == np.uint8 and info.channels <= 4 and not info.banded
 
 
+def becomes_rgb(info: ImageInfo) -> bool:
+    """Return whether ``mode="RGB"`` decodes an image, to colors or to gray: other values are refused, and other bands have no colors.
+
+    Pillow decodes four bands that are no RGBA only if they are RGB and another one, which it leaves out.
+    """
+    colors = not info.banded or (not info.codec_only and info.channels == 4)
+    return info.dtype in (np.uint8, np.uint16) and colors
+
+
 def decoded_pixels(info: ImageInfo, mode: Mode) -> Pixels:
     """Return channels and dtype of a decoded image."""
     return stored_pixels(info) if mode == "unchanged" else PIXELS[mode]

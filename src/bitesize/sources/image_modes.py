@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bitesize.decode.header import KINDS_OF_SUFFIXES, read_info
-from bitesize.decode.info import ImageInfo, is_usual, stored_pixels
+from bitesize.decode.info import ImageInfo, becomes_rgb, is_usual, stored_pixels
 from bitesize.errors import BadRows, BitesizeError, without_frames
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
@@ -47,13 +47,15 @@ def with_modes(source: Source, unchanged: Encoded | None = None) -> Source:
         if not isinstance(field, Encoded) or field.pixels is not None:
             continue
         if field.mode == "auto":
-            info = _wide_info(source, name) if field.kind == "image" else None
-            if info is not None:
-                with suppress(BitesizeError):
-                    info = _first_info(source, name)
-            spec[name] = replace(field, mode="RGB") if info is None else _unchanged(field, info)
-            if info is not None:
-                source.choices = (*source.choices, Choice(f"images are unchanged: {stored_pixels(info)}", 'mode="RGB"'))
+            wide = info = _wide_info(source, name) if field.kind == "image" else None
+            if wide is None or info is None:
+                spec[name] = replace(field, mode="RGB")
+                continue
+            with suppress(BitesizeError):
+                info = _first_info(source, name)
+            spec[name] = _unchanged(field, info)
+            other = 'mode="RGB"' if becomes_rgb(info) and becomes_rgb(wide) else ""
+            source.choices = (*source.choices, Choice(f"images are unchanged: {stored_pixels(info)}", other))
         else:
             spec[name] = (
                 _unchanged(field, _first_info(source, name))

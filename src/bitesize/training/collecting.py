@@ -26,7 +26,7 @@ from bitesize.sources.registry import by_suffix
 from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded
 from bitesize.storage import paths
-from bitesize.training.adapting import channels_first, fits, image_mode, unchanged_images, is_row
+from bitesize.training.adapting import channels_first, fits, image_mode, is_row, unchanged_images
 from bitesize.training.data import named, open_for_run, with_features
 from bitesize.training.given import Given, Objects, OneEach, Rows
 from bitesize.training.pictures import is_pillow
