@@ -11,7 +11,7 @@ from bitesize.errors import BadSetting
 from bitesize.memory.sizes import parse_size
 from bitesize.packed.cache_settings import Cache
 from bitesize.sources.base import Source
-from bitesize.spec import Encoded, Field, is_volume
+from bitesize.spec import Encoded, Field, axes_of_rows, is_volume
 from bitesize.transforms.base import Transform, check_size
 from bitesize.transforms.crop import RandomResizedCrop, Resize
 from bitesize.transforms.geometry import Flip
@@ -309,5 +309,5 @@ def preparation(source: Source, image_size: int | None, augment: bool) -> list[T
 
 
 def is_image(what: Field | Encoded) -> bool:
-    """Return whether rows are images: encoded, or arrays of (height, width, 1, 3 or 4)."""
-    return isinstance(what, Encoded) or (len(what.shape) == 3 and what.shape[2] in (1, 3, 4))
+    """Return whether rows are images: encoded, or arrays of (height, width, channels)."""
+    return isinstance(what, Encoded) or axes_of_rows(what) == "HWC"
