@@ -82,6 +82,26 @@ class Field:
         if self.axes:
             check_axes(self.axes, len(self.shape))
 
+    def holds(self, shape: Sequence[int], dtype: np.dtype[Any]) -> bool:
+        """Return whether a row has the shape and the dtype of the field, in any byte order.
+
+        Parameters
+        ----------
+        shape, dtype
+            Of the row as stored.
+
+        Returns
+        -------
+        bool
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.Field((16, 20, 24), np.int16, axes="DHW").holds((16, 20, 24), np.dtype(">i2"))
+        True
+        """
+        return tuple(shape) == self.shape and dtype.newbyteorder("=") == self.dtype
+
     @property
     def nbytes(self) -> int:
         """Bytes of the field in one row."""

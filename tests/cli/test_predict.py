@@ -145,7 +145,7 @@ def test_missing_files_are_named_before_any_work_and_nothing_is_written(trained,
 
 
 def test_where_nothing_could_be_predicted_the_lines_say_why_and_it_is_an_error(trained, given, tmp_path):
-    assert "HEIC" in refused("predict", trained[0], given / "4.JXL", given / "3.jpg", "--out", tmp_path / "p.csv")
+    assert "JPEG XL" in refused("predict", trained[0], given / "4.JXL", given / "3.jpg", "--out", tmp_path / "p.csv")
     lines = lines_of(tmp_path / "p.csv")
     assert names(lines) == ["4.JXL", "3.jpg"]
     assert "HEIC" in lines[0]["error"]

@@ -154,3 +154,15 @@ def test_folders_of_a_dicom_series_are_volumes(tmp_path):
     folders = [source.path(row).decode() for row in range(ROWS)]
     np.testing.assert_allclose(predicted(model, folders), expected, rtol=1e-5)
     np.testing.assert_allclose(predicted(model, folders[3]), expected[3:4], rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("pages", [2, 5])
+def test_a_picture_of_what_a_run_sees_has_its_pages(tmp_path, pages):
+    (tmp_path / "data").mkdir()
+    for i, row in enumerate(arrays((pages, 6, 5), "uint8")):
+        tiff(tmp_path / "data" / f"{i:02}", row)
+    trained(tmp_path, {"pages": "channels"})
+    shown = run("inspect", tmp_path / "data", "--run", tmp_path / "run", "--out", tmp_path / "grid.png").stdout
+    assert f"(6, 5, {pages}) uint8" in shown
+    assert (tmp_path / "grid.png").exists()

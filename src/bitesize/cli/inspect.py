@@ -11,6 +11,8 @@ from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Data, ImageSize, Opening, Overwrite, refuse_to_replace, takes_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -41,6 +43,7 @@ def inspect(
     """Render a grid of rows, each as stored and as transformed for training, to show what the model sees; masks are colored over it."""
     import bitesize as bs
     from bitesize.errors import BadSetting
+    from bitesize.training.adapting import reading_of_run
     from bitesize.training.settings import is_image
 
     if rows < 1 or draws < 1:
@@ -52,11 +55,12 @@ def inspect(
             f"--rows can be at most {_MOST_ROWS} and --draws at most {_MOST_DRAWS}: a larger picture cannot be viewed"
         )
     say_when_compiling()
-    source = opening.open(data)
+    config = None if run is None else open_run(run, uses_model=False).config()
+    source = opening.open(data, {} if config is None else reading_of_run(config))
     print_understood(source)
     if not is_image(source.spec["x"]):
         raise BadSetting(f"inspect renders images, but the rows are {source.spec['x']}")
-    steps = _steps(source, image_size, run)
+    steps = _steps(source, image_size, config)
     chosen = bs.Order(len(source), seed).rows(0, 0, min(rows, len(source)))
     part = source.subset(chosen)
     raw, problems = _drawn(part, [bs.Resize(_TILE, "pad", fill=255)], 0, seed)
@@ -74,15 +78,15 @@ def inspect(
     console.print(f"[dim]{plain(', '.join(map(repr, steps)) or 'no transforms')}[/]", highlight=False)
 
 
-def _steps(source: Source, image_size: int | None, run: str | None) -> list[Any]:
+def _steps(source: Source, image_size: int | None, config: Mapping[str, Any] | None) -> list[Any]:
     """Return the transforms, without those that only change the range of values."""
     import bitesize as bs
     from bitesize.training.settings import geometry
     from bitesize.transforms.base import Transform, from_dict
 
-    if run is None:
+    if config is None:
         return list(geometry(source, image_size, augment=True))
-    saved = [from_dict(settings) for settings in open_run(run, uses_model=False).config()["train_transforms"]]
+    saved = [from_dict(settings) for settings in config["train_transforms"]]
     return [
         step
         for step in saved
@@ -113,10 +117,10 @@ def _drawn(source: Source, steps: list[Any], epoch: int, seed: int) -> tuple[lis
 
 
 def _as_picture(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Convert an image of any type to 8-bit colors; floats are scaled by their range."""
+    """Convert an image of any type to 8-bit colors; floats are scaled by their range. Of bands, the first three are shown, of two the first."""
     import numpy as np
 
-    values = pixels[..., :3]
+    values = pixels[..., : 3 if pixels.shape[2] > 2 else 1]
     if values.dtype != np.uint8:
         low, high = float(values.min()), float(values.max())
         values = ((values.astype(np.float64) - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)

@@ -65,6 +65,15 @@ def _pages_of(source: RowSource) -> Pages | None:
     return next((pages for inner in source.derived_from if (pages := _pages_of(inner))), None)
 
 
+def reading_of_run(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of `bitesize.open` that say how a run reads its rows, whatever their labels."""
+    settings = config["settings"]
+    names = ("orient", "axes", "file_is_row")
+    given = {name: settings[name] for name in names if settings.get(name) is not None}
+    pages = config.get("pages") or settings.get("pages")
+    return given | {"mode": image_mode(config) or settings.get("mode", "auto")} | ({"pages": pages} if pages else {})
+
+
 def expected_rows(config: Mapping[str, Any]) -> Field:
     """Return shape and axes of the rows that the model of a run takes, as float32."""
     shape = tuple(config["input_shape"])

@@ -42,7 +42,7 @@ from bitesize.training.pictures import is_pillow
 
 _TEXT = (str, bytes, os.PathLike)
 # Settings of `bitesize.open` that define the data, and not only how images are decoded.
-_LAYOUT = ("fields", "weights", "tag_delimiter", "file_is_row", "axes", "pages")
+_LAYOUT = ("fields", "weights", "tag_delimiter", "file_is_row", "axes")
 _LISTS = (".txt", ".lst", ".json")
 # Layouts of which all files are predicted, also those not listed in a table, such as earlier predictions.
 _LOOSE = ("a folder of files", "a table beside its files")

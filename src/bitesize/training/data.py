@@ -19,7 +19,7 @@ from bitesize.sources.open import NotAnnotated
 from bitesize.sources.open_to_train import open_to_train
 from bitesize.sources.splits import SplitRequired, usual_split
 from bitesize.spec import Field
-from bitesize.training.adapting import expected_rows, fits, image_mode, is_row, shape_in_words
+from bitesize.training.adapting import expected_rows, fits, is_row, reading_of_run, shape_in_words
 from bitesize.training.copies import copied_rows
 from bitesize.training.settings import TrainSettings, parse_labels
 from bitesize.training.tasks.base import Task
@@ -188,8 +188,7 @@ def open_for_run(
             except NotAnnotated:  # other data than the run's, such as class folders
                 pass
         settings = replace(settings, labels_as=None)
-    own = {"mode": image_mode(config) or settings.mode, "pages": config.get("pages") or settings.pages}
-    settings = settings.with_opening(own | dict(given))
+    settings = settings.with_opening({**reading_of_run(config), **given})
     features = tuple(config["features"]) if config.get("features") else None
     column = labels if labels is not None else _column_of_labels(settings)
     if not labeled:
