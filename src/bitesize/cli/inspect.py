@@ -90,7 +90,8 @@ def _steps(source: Source, image_size: int | None, config: Mapping[str, Any] | N
     return [
         step
         for step in saved
-        if isinstance(step, Transform) and not isinstance(step, bs.Normalize | bs.Scale | bs.ColorMatrix)
+        if isinstance(step, Transform)
+        and not isinstance(step, bs.Normalize | bs.Scale | bs.ColorMatrix | bs.Window | bs.Percentiles)
     ]
 
 
