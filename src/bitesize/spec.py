@@ -93,6 +93,7 @@ class Field:
         Returns
         -------
         bool
+            True if both are equal.
 
         Examples
         --------
