@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -243,6 +243,18 @@ def axes_of_rows(field: Field) -> str:
         known = image_channels(field.shape[1:]) is not None or field.shape[3] == 2
         return "DHWC" if known and not channels_seem_first(field.shape) else ""
     return "" if image_channels(field.shape) is None else "HW" if len(field.shape) == 2 else "HWC"
+
+
+def image_field(shape: Sequence[int], dtype: np.dtype[Any], bands: bool = False) -> Field:
+    """Return the field of decoded images, (height, width, channels), which says its axes where the shape does not show them.
+
+    Examples
+    --------
+    >>> image_field((20, 24, 3), np.dtype(np.uint8)).axes, image_field((20, 24, 40), np.dtype(np.uint8)).axes
+    ('', 'HWC')
+    """
+    field = Field(tuple(shape), dtype, bands=bands)
+    return field if axes_of_rows(field) == "HWC" else replace(field, axes="HWC")
 
 
 def is_volume(field: Field | Encoded) -> bool:

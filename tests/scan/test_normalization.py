@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 import bitesize as bs
+from bitesize.packed import row_cache
 from bitesize.spec import has_alpha
 
 tifffile = pytest.importorskip("tifffile")
@@ -111,3 +112,36 @@ def test_a_packed_store_keeps_bands_and_axes(tmp_path):
         bs.pack(source, tmp_path / name)
         packed = bs.open(tmp_path / name)
         assert packed.spec["x"] == source.spec["x"]
+
+
+STEPS = {
+    "normalize": [bs.Resize(8), bs.Flip(), bs.Normalize(0.5, 0.25)],
+    "padded": [bs.Resize(8, "pad", fill=9.0), bs.Flip(), bs.Scale(0.1, 3.0)],
+    "window": [bs.Resize(8), bs.Flip(), bs.Window(100, 50)],
+}
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+@pytest.mark.parametrize("channels", [4, 40])
+def test_bands_are_bands_in_caches_and_packed_stores(channels, steps, tmp_path, monkeypatch):
+    monkeypatch.setattr(row_cache, "_REST", 0.0)  # the cache is filled at once
+    (tmp_path / "images").mkdir()
+    for i in range(4):
+        x = values("uint8", (8, 9, channels))
+        tifffile.imwrite(tmp_path / f"images/{i}.tif", x, photometric="minisblack", planarconfig="contig")
+    source = bs.open(tmp_path / "images")
+
+    def epochs(source, **settings):
+        with bs.Loader(source, batch_size=4, memory="64 MiB", seed=1, transforms=steps, **settings) as loader:
+            return [next(iter(loader))["x"].copy() for _ in range(3)]
+
+    expected = epochs(source)
+    for kind in ("exact", "pixels"):
+        folder = tmp_path / kind
+        tolerance = 0 if kind == "exact" else 0.05  # resized pixels are whole levels
+        for _ in range(2):
+            for own, other in zip(expected, epochs(source, cache=bs.Cache(folder, "64 MiB", kind)), strict=True):
+                np.testing.assert_allclose(other, own, atol=tolerance)
+    bs.pack(source, tmp_path / "packed", kind="pixels")
+    for own, other in zip(expected, epochs(bs.open(tmp_path / "packed")), strict=True):
+        np.testing.assert_array_equal(other, own)

@@ -15,7 +15,16 @@ from bitesize.packages import pip_install
 from bitesize.pipeline.probe import mask_dtype_of_first_row, size_of_first_row
 from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.base import Source
-from bitesize.spec import MOST_CHANNELS, Encoded, Field, axes_of_rows, channels_seem_first, field_channels, is_volume
+from bitesize.spec import (
+    MOST_CHANNELS,
+    Encoded,
+    Field,
+    axes_of_rows,
+    channels_seem_first,
+    field_channels,
+    image_field,
+    is_volume,
+)
 from bitesize.transforms.base import Size, Transform
 from bitesize.transforms.mix import MixUp
 
@@ -119,7 +128,10 @@ def _rendered_image(
     assert sides is not None
     if layout != "HWC":
         return Field((channels, *sides), final), sides
-    return Field((*sides, channels), final, axes=stored.axes if isinstance(stored, Field) else ""), sides
+    shape = (*sides, channels)
+    if isinstance(stored, Encoded):
+        return image_field(shape, final, stored.bands), sides
+    return Field(shape, final, axes=stored.axes, bands=stored.bands), sides
 
 
 def _rendered_sides(source: Source, stages: TransformStages, channels: int) -> tuple[int, ...] | None:
