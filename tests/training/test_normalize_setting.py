@@ -99,3 +99,22 @@ def test_rows_that_are_skipped_are_not_measured(tmp_path):
     (saved,) = bs.load(tmp_path / "run").config["scaling"]
     low, high = np.percentile(x, [2, 98])
     np.testing.assert_allclose((saved["center"], saved["width"]), ((low + high) / 2, high - low), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 10])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
+def test_each_channel_of_image_files_has_a_mean_and_a_deviation(tmp_path, dtype, channels):
+    tifffile = pytest.importorskip("tifffile")
+    random = np.random.default_rng(0)
+    x = random.uniform(0, 200, (8, 6, 7, channels)).astype(dtype)
+    for i, row in enumerate(x):
+        (tmp_path / "data" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        planar = "contig" if channels > 1 else None
+        tifffile.imwrite(tmp_path / "data" / "ab"[i % 2] / f"{i}.tif", row, photometric="minisblack", planarconfig=planar)
+    words = ["--mode", "unchanged", "--normalize", "data", "--val-split", 0, "--image-size", 6]
+    run("train", tmp_path / "data", "--model", "sklearn:MLPClassifier", "--epochs", 1, "--out", tmp_path / "run", *words)
+    (saved,) = bs.load(tmp_path / "run").config["scaling"]
+    unit, axes = 255 if dtype == np.uint8 else 1, (0, 1, 2)
+    np.testing.assert_allclose(np.ravel(saved["mean"]), x.astype(np.float64).mean(axes) / unit, rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(saved["std"]), x.astype(np.float64).std(axes) / unit, rtol=1e-6)

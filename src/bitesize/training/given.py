@@ -27,6 +27,7 @@ from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS
 from bitesize.sources.nifti import NiftiFiles
 from bitesize.sources.npy import NpyFiles
+from bitesize.sources.registry import need
 from bitesize.sources.tiff_pages import pages_of
 from bitesize.spec import Encoded, Field, Mode, Pages
 from bitesize.storage.url import is_url
@@ -140,6 +141,7 @@ class OneEach:
     def _kind_of(self, path: bytes) -> tuple[Any, ...] | None:
         """Return the kind of a file, and what files in a group have in common; None for an image."""
         if path.lower().endswith(_VOLUMES):
+            need(NiftiFiles)
             volume = with_file(path, lambda fd: read_nifti_header(fd, path, orient=self.orient))
             return NiftiFiles, volume.row_shape
         header = with_file(path, partial(_header_of, path=path))
