@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -54,6 +54,8 @@ class Field:
     axes
         What the axes of a row are: ``"HW"``, ``"HWC"``, ``"DHW"`` or ``"DHWC"`` (depth, height, width, channels). Empty where the
         shape decides, as in `axes_of_rows`.
+    bands
+        Whether four channels of 8 bits are bands, all alike, rather than colors with alpha.
 
     Raises
     ------
@@ -72,12 +74,34 @@ class Field:
     dtype: np.dtype[Any]
     mask: bool = False
     axes: str = ""
+    bands: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))
         object.__setattr__(self, "dtype", np.dtype(self.dtype))
         if self.axes:
             check_axes(self.axes, len(self.shape))
+
+    def holds(self, shape: Sequence[int], dtype: np.dtype[Any]) -> bool:
+        """Return whether a row has the shape and the dtype of the field, in any byte order.
+
+        Parameters
+        ----------
+        shape, dtype
+            Of the row as stored.
+
+        Returns
+        -------
+        bool
+            True if both are equal.
+
+        Examples
+        --------
+        >>> import numpy as np, bitesize as bs
+        >>> bs.Field((16, 20, 24), np.int16, axes="DHW").holds((16, 20, 24), np.dtype(">i2"))
+        True
+        """
+        return tuple(shape) == self.shape and dtype.newbyteorder("=") == self.dtype
 
     @property
     def nbytes(self) -> int:
@@ -104,6 +128,8 @@ class Encoded:
     pixels
         Channels and dtype of all images, for ``mode="unchanged"``: those of the first one, which `bitesize.open` fills in. Other modes
         have their own.
+    bands
+        Whether four channels of 8 bits are bands, all alike, rather than colors with alpha: of ``mode="unchanged"`` only.
 
     Raises
     ------
@@ -122,6 +148,7 @@ class Encoded:
     mode: Mode = "RGB"
     orient: bool = True
     pixels: Pixels | None = None
+    bands: bool = False
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
@@ -218,6 +245,18 @@ def axes_of_rows(field: Field) -> str:
     return "" if image_channels(field.shape) is None else "HW" if len(field.shape) == 2 else "HWC"
 
 
+def image_field(shape: Sequence[int], dtype: np.dtype[Any], bands: bool = False) -> Field:
+    """Return the field of decoded images, (height, width, channels), which says its axes where the shape does not show them.
+
+    Examples
+    --------
+    >>> image_field((20, 24, 3), np.dtype(np.uint8)).axes, image_field((20, 24, 40), np.dtype(np.uint8)).axes
+    ('', 'HWC')
+    """
+    field = Field(tuple(shape), dtype, bands=bands)
+    return field if axes_of_rows(field) == "HWC" else replace(field, axes="HWC")
+
+
 def is_volume(field: Field | Encoded) -> bool:
     """Return whether rows have a depth."""
     return isinstance(field, Field) and axes_of_rows(field).startswith("D")
@@ -230,9 +269,9 @@ def field_channels(field: Field) -> int | None:
 
 
 def has_alpha(stored: Field | Encoded) -> bool:
-    """Return whether the last of four channels is alpha, unless transforms say otherwise: of 8-bit images."""
+    """Return whether the last of four channels is alpha, unless transforms say otherwise: of 8-bit images that are not bands."""
     channels = stored.channels if isinstance(stored, Encoded) else field_channels(stored)
-    return channels == 4 and stored.dtype == np.uint8 and not is_volume(stored)
+    return channels == 4 and stored.dtype == np.uint8 and not is_volume(stored) and not stored.bands
 
 
 def channels_seem_first(shape: Sequence[int]) -> bool:

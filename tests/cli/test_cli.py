@@ -439,7 +439,9 @@ def test_training_may_normalize_by_the_data(pictures, tmp_path):
     assert [step["name"] for step in config["scaling"]] == ["Normalize"]
     np.testing.assert_allclose(config["scaling"][0]["mean"], told["normalize_mean"], atol=0.05)  # of the part to train on
     assert json.loads(run("evaluate", out, pictures, "--json").stdout)["rows"] == told["rows"]
-    assert "--normalize must be model, data, unit or none" in run("train", pictures, "--normalize", "no", code=1).stderr
+    assert (
+        "--normalize must be model, data, unit, none, window=" in run("train", pictures, "--normalize", "no", code=1).stderr
+    )
 
 
 def test_plan_tells_the_models_side_and_measures(pictures):

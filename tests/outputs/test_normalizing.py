@@ -390,3 +390,13 @@ def test_arrays_keep_their_values_while_a_step_still_looks_at_them():
     with make_loader(x, memory="64 MiB", shuffle=False) as loader:
         sums = [slow(batch["x"]) for batch in bs.to_jax(loader, normalize=bs.Scale(0.5))]
     np.testing.assert_allclose(np.concatenate(sums), np.arange(64) / 2)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("fill", [0.0, (1.0, 2.0, 3.0), (1.0, 2.0, 3.0, 4.0)])
+def test_the_fourth_channel_is_alpha_or_a_band_as_for_the_loader(output, fill, dtype):
+    x, step = pixels(6, 9, 4, dtype=dtype), bs.Scale(0.5, 3.0)
+    resize = bs.Resize((9, 9), "pad", fill=fill, interpolation="nearest")
+    with make_loader(x, [resize, step]) as own, make_loader(x, [resize]) as raw:
+        # Alpha is not offset.
+        assert_same(all_of(output(raw, normalize=step), 1), all_of(output(own), 1), 1e-6)

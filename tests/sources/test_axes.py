@@ -1,5 +1,7 @@
 """`axes=` says what the axes of a row are, where the shape does not."""
 
+import tarfile
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,23 @@ def test_rows_whose_axes_are_unclear_are_told_of_the_setting():
         bs.Loader(bs.open(np.zeros((2, 9, 8, 8), np.uint8)), batch_size=1, memory="16 MiB", transforms=[bs.CenterCrop(4)])
     with pytest.raises(BadSetting, match=r'volumes.*pass axes="DHWC" to bs.open'):
         bs.Loader(bs.open(np.zeros((2, 9, 8, 8, 8), np.uint8)), batch_size=1, memory="16 MiB", transforms=[bs.CenterCrop(4)])
+
+
+@pytest.mark.parametrize("form", ["tar", "npz"])
+def test_rows_in_archives_keep_their_axes(tmp_path, form):
+    for i, row in enumerate(X):
+        np.save(tmp_path / f"{i}.npy", row)
+    if form == "tar":
+        with tarfile.open(tmp_path / "x.tar", "w") as tar:
+            for i in range(len(X)):
+                tar.add(tmp_path / f"{i}.npy", f"{i}.npy")
+        data = tmp_path / "x.tar"
+    else:
+        data = tmp_path / "folder"
+        data.mkdir()
+        for i, row in enumerate(X):
+            np.savez(data / f"{i}.npz", x=row)
+    source = bs.open(data, axes="DHW", file_is_row=form == "npz" or None)
+    assert source.spec[source.primary].axes == "DHW"
+    with bs.Loader(source, batch_size=4, memory="32 MiB", shuffle=False) as loader:
+        assert (next(iter(loader))[source.primary] == X).all()

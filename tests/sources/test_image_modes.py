@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import bitesize as bs
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, UnsupportedFile
 
 WIDE = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
 
@@ -81,3 +81,51 @@ def test_the_unchanged_mode_needs_one_image_that_can_be_read(tmp_path):
     with pytest.raises(BadFile, match="not an image"):
         bs.open(tmp_path, mode="unchanged")
     assert bs.open(tmp_path).spec["x"].mode == "RGB"
+
+
+def _values(dtype, channels):
+    random = np.random.default_rng(0)
+    shape = (64, 64) if channels == 1 else (64, 64, channels)
+    if np.dtype(dtype).kind == "f":
+        return random.random(shape).astype(dtype)
+    return random.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "rgb"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32"])
+def test_the_line_about_unchanged_images_names_a_setting_that_reads_them_or_none(tmp_path, dtype, channels, photometric):
+    tifffile = pytest.importorskip("tifffile")
+    if photometric == "rgb" and channels < 3:
+        pytest.skip("colors have three channels")
+    x, extra = _values(dtype, channels), ["unspecified"] * (channels - 3 if photometric == "rgb" else channels - 1)
+    planar = None if channels == 1 else "contig"
+    tifffile.imwrite(tmp_path / "x.tif", x, photometric=photometric, planarconfig=planar, extrasamples=extra or None)
+    source = bs.open(tmp_path)
+    if dtype == "uint8" and (channels == 1 or (channels == 3 and photometric == "rgb")):
+        assert source.choices == ()
+        return
+    (line,) = (choice for choice in source.choices if choice.chosen.startswith("images are unchanged"))
+    assert line.setting == {True: 'mode="RGB"', False: ""}[_has_colors(dtype, channels, photometric)]
+    if line.setting:
+        read = bs.open(tmp_path, mode="RGB")[0]["x"]
+        colors = x[..., :3] if channels > 1 else np.repeat(x[..., None], 3, 2)
+        scaled = (colors.astype(np.uint32) + 128) // 257 if dtype == "uint16" else colors
+        assert np.abs(read.astype(int) - scaled).max() <= 1
+
+
+def _has_colors(dtype, channels, photometric):
+    """Whether a TIFF is gray or RGB of up to 16 bits, maybe with another channel."""
+    return dtype in ("uint8", "uint16") and (channels == 1 or (photometric == "rgb" and channels in (3, 4)))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16"])
+def test_signed_values_of_jpeg_2000_are_refused_by_modes_without_a_sign(tmp_path, mode):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    x = _values("int16", 1)
+    (tmp_path / "x.jp2").write_bytes(imagecodecs.jpeg2k_encode(x, level=0))
+    source = bs.open(tmp_path)
+    assert [str(choice) for choice in source.choices] == ["images are unchanged: 1 channel of int16"]
+    assert (source[0]["x"][..., 0] == x).all()
+    with pytest.raises(UnsupportedFile, match="signed values"):
+        bs.open(tmp_path, mode=mode)[0]

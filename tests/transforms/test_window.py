@@ -132,3 +132,11 @@ def test_what_cannot_be_is_refused(transforms, message):
 def test_settings_are_checked(make):
     with pytest.raises(BadSetting):
         make()
+
+
+def test_percentiles_of_a_row_are_not_measured_on_pixels_that_a_cache_has_resized(tmp_path):
+    for i in range(2):
+        Image.fromarray(np.random.default_rng(i).integers(0, 255, (30, 40, 3), np.uint8)).save(tmp_path / f"{i}.png")
+    steps, cache = [bs.Resize(16), bs.Flip(), bs.Percentiles(5, 95)], bs.Cache(tmp_path / "cache", "16 MiB", "pixels")
+    with pytest.raises(BadSetting, match="measures the values as stored"):
+        bs.Loader(bs.open(tmp_path), batch_size=2, memory="64 MiB", transforms=steps, cache=cache)

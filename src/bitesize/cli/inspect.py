@@ -12,6 +12,8 @@ from bitesize.cli.options import Data, ImageSize, Opening, Overwrite, refuse_to_
 from bitesize.memory.sizes import rounded
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -43,6 +45,7 @@ def inspect(
     import bitesize as bs
     from bitesize.cli.pictures import axes_of_pictures, said_of_pictures
     from bitesize.errors import BadSetting
+    from bitesize.training.adapting import reading_of_run
 
     if rows < 1 or draws < 1:
         raise BadSetting("--rows and --draws must be at least 1")
@@ -53,13 +56,14 @@ def inspect(
             f"--rows can be at most {_MOST_ROWS} and --draws at most {_MOST_DRAWS}: a larger picture cannot be viewed"
         )
     say_when_compiling()
-    source = opening.open(data)
+    config = None if run is None else open_run(run, uses_model=False).config()
+    source = opening.open(data, {} if config is None else reading_of_run(config))
     print_understood(source)
     field = source.spec["x"]
     if not axes_of_pictures(field):
         hint = " (--axes says what the axes of a row are)" if len(field.shape) > 2 else ""
         raise BadSetting(f"inspect shows images and volumes, but the rows are {field}{hint}")
-    steps = _steps(source, image_size, run)
+    steps = _steps(source, image_size, config)
     chosen = bs.Order(len(source), seed).rows(0, 0, min(rows, len(source)))
     part = source.subset(chosen)
     is_encoded = isinstance(source.spec["x"], bs.Encoded)
@@ -80,19 +84,20 @@ def inspect(
     console.print(f"[dim]{plain(', '.join(map(repr, steps)) or 'no transforms')}[/]", highlight=False)
 
 
-def _steps(source: Source, image_size: int | None, run: str | None) -> list[Any]:
+def _steps(source: Source, image_size: int | None, config: Mapping[str, Any] | None) -> list[Any]:
     """Return the transforms, without those that only change the range of values."""
     import bitesize as bs
     from bitesize.training.settings import geometry
     from bitesize.transforms.base import Transform, from_dict
 
-    if run is None:
+    if config is None:
         return list(geometry(source, image_size, augment=True))
-    saved = [from_dict(settings) for settings in open_run(run, uses_model=False).config()["train_transforms"]]
+    saved = [from_dict(settings) for settings in config["train_transforms"]]
     return [
         step
         for step in saved
-        if isinstance(step, Transform) and not isinstance(step, bs.Normalize | bs.Scale | bs.ColorMatrix)
+        if isinstance(step, Transform)
+        and not isinstance(step, bs.Normalize | bs.Scale | bs.ColorMatrix | bs.Window | bs.Percentiles)
     ]
 
 

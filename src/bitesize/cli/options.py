@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from dataclasses import fields as fields_of
 from typing import Annotated, Any
@@ -244,11 +244,11 @@ class Opening:
 
         return parse_labels(self.labels)
 
-    def open(self, data: str) -> Any:
-        """Open data for a command; return a `Source` with the fields x and y."""
+    def open(self, data: str, otherwise: Mapping[str, Any] | None = None) -> Any:
+        """Open data for a command, with other settings where none are given; return a `Source` with the fields x and y."""
         from bitesize.sources.open_to_train import open_to_train
 
-        return open_to_train(data, self.labels_setting, self.split, **self.settings)
+        return open_to_train(data, self.labels_setting, self.split, **{**(otherwise or {}), **self.settings})
 
 
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:

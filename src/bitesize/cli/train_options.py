@@ -117,10 +117,12 @@ class TrainOptions:
     normalize: Annotated[
         str,
         typer.Option(
-            metavar="model|data|unit|none",
+            metavar="model|data|unit|none|window=C,W|percentiles=L,H|row-percentiles=L,H",
             help="Normalization of values. model: to the range that the model expects, measured on a sample: mean 0 and deviation 1 for "
             "mlp and models from files, 0 to 1 for cnn. "
-            "data: by mean and deviation of all training data, which takes one extra pass. unit: to 0 to 1. none: unchanged.",
+            "data: by mean and deviation of all training data, which takes one extra pass. unit: to 0 to 1. none: unchanged. "
+            "window=40,400: the values 40 - 200 to 40 + 200 to 0 to 1, others clipped. percentiles=1,99: the same between percentiles of "
+            "all training data, by channel; row-percentiles: of each row.",
         ),
     ] = "model"
     on_error: OnError = "raise"

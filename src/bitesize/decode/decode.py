@@ -28,6 +28,7 @@ _COLORSPACE = {"RGB": "RGB", "L": "GRAY", "RGBA": "RGBA"}
 _OF_CHANNELS = {1: "GRAY", 3: "RGB"}
 _NOT_WIDE = 'mode="I;16" is for 16-bit gray images, but this image is {channels} of {bits} bits: use mode="L" or "RGB", or "unchanged"'
 _FLOATS = 'the image has floating-point pixels, whose range is unknown: mode="unchanged" keeps them'
+_SIGNED = 'the image has signed values, which this mode has no place for: mode="unchanged" keeps them'
 # JPEG can be decoded at these eighths of its size for less work; the full size is 8.
 EIGHTHS = (1, 2, 3, 4, 5, 6, 7, 8)
 
@@ -141,6 +142,8 @@ def decode(data: memoryview, info: ImageInfo, mode: Mode, eighths: int, buffer: 
     out = buffer[: pixels_nbytes(info, mode, eighths)].view(dtype).reshape(height, width, channels)
     if info.floats and mode != "unchanged":
         raise UnsupportedFile(_FLOATS)
+    if info.kind == "JPEG2000" and info.dtype.kind == "i" and mode != "unchanged":
+        raise UnsupportedFile(_SIGNED)
     if mode == "I;16" and not keeps_values(info):
         raise UnsupportedFile(
             _NOT_WIDE.format(

@@ -195,6 +195,7 @@ def _info(image: Any, data: memoryview, kind: str, facts: TiffFacts | None) -> I
         overhead=overhead,
         floats=floats,
         dtype=dtype,
+        inks=stored == "CMYK",
     )
 
 

@@ -47,7 +47,9 @@ class ImageInfo(NamedTuple):
     codec_only : bool
         Whether the codec is needed for all modes, because Pillow does not decode the image.
     banded : bool
-        Whether the channels are bands of any meaning, not gray, RGB or RGBA.
+        Whether the channels are bands of any meaning, not gray, RGB, RGBA or CMYK.
+    inks : bool
+        Whether four channels are CMYK.
     """
 
     kind: str
@@ -67,6 +69,7 @@ class ImageInfo(NamedTuple):
     codec: str = ""
     codec_only: bool = False
     banded: bool = False
+    inks: bool = False
 
 
 def stored_pixels(info: ImageInfo) -> Pixels:
@@ -77,6 +80,15 @@ def stored_pixels(info: ImageInfo) -> Pixels:
 def is_usual(info: ImageInfo) -> bool:
     """Return whether an image is gray, RGB, RGBA or CMYK of 8 bits, or has a palette, so that ``mode="RGB"`` narrows nothing."""
     return info.dtype == np.uint8 and info.channels <= 4 and not info.banded
+
+
+def becomes_rgb(info: ImageInfo) -> bool:
+    """Return whether ``mode="RGB"`` decodes an image, to colors or to gray: other values are refused, and other bands have no colors.
+
+    Pillow decodes four bands that are no RGBA only if they are RGB and another one, which it leaves out.
+    """
+    colors = not info.banded or (not info.codec_only and info.channels == 4)
+    return info.dtype in (np.uint8, np.uint16) and colors
 
 
 def decoded_pixels(info: ImageInfo, mode: Mode) -> Pixels:

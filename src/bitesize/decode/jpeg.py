@@ -49,8 +49,9 @@ def jpeg_info(data: memoryview) -> ImageInfo:
                 buffered = progressive or _first_scan_components(data, at + 2 + length) < components
                 by_pillow = components == 4 or marker in _LOSSLESS or not _usually_sampled(data, at + 9, components)
                 return ImageInfo(
-                    "JPEG", width, height, components, orientation, buffered, plain=not by_pillow, by_pillow=by_pillow
-                )
+                    "JPEG", width, height, components, orientation, buffered, plain=not by_pillow, by_pillow=by_pillow,
+                    inks=components == 4,
+                )  # fmt: skip
             if marker == 0xE1 and bytes(data[at + 4 : at + 10]) == b"Exif\0\0":
                 orientation = exif_orientation(data[at + 10 : at + 2 + length])
             at += 2 + length

@@ -63,6 +63,8 @@ class TiffFacts(NamedTuple):
         Bytes of all tags of a page in memory, at most.
     alike : bool
         Whether all bands have the same bits and kind of values, and there is no third axis.
+    alpha : bool
+        Whether the fourth band of colors is their alpha, by which they are not multiplied.
     """
 
     width: int
@@ -79,6 +81,7 @@ class TiffFacts(NamedTuple):
     offsets: tuple[int, ...] = (0,)
     tags_nbytes: int = 0
     alike: bool = True
+    alpha: bool = False
 
     @property
     def floats(self) -> bool:
@@ -179,6 +182,7 @@ def tiff_facts(read: Read, only: int | None = None) -> TiffFacts | None:
         tuple(offsets),
         tags_nbytes,
         len({*first.get(_BITS, (1,))}) == 1 and len({*first.get(_FORMAT, (1,))}) == 1 and first.get(_DEPTH, (1,))[0] == 1,
+        first.get(_PHOTOMETRIC) == (2,) and first.get(_BANDS) == (4,) and first.get(_EXTRA) == (2,),
     )
 
 

@@ -64,7 +64,7 @@ def tiff_info(facts: TiffFacts, file_nbytes: int, *, only: bool) -> ImageInfo:
         dtype=dtype,
         codec=CODEC,
         codec_only=only,
-        banded=not only or (facts.photometric, facts.bands) not in _COLORS,
+        banded=not (facts.alpha or (facts.photometric, facts.bands) in _COLORS),
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadSetting
-from bitesize.pipeline.stages import TransformStages, sort_transforms
+from bitesize.pipeline.stages import sort_transforms
 from bitesize.pipeline.value_ranges import check_ranges
 from bitesize.scan.normalization import resolve_normalization
 from bitesize.spec import Encoded, Field, axes_of_rows
@@ -167,26 +167,25 @@ def _numbers(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
     """Compute factor and offset of each channel, with the arithmetic of the loader's own transforms."""
     stages, stored = sort_transforms(steps), loader.source.spec[loader.source.primary]
-    at = _channel_axis(loader, field)
-    last = Field((*field.shape[:at], *field.shape[at + 1 :], *field.shape[at : at + 1]), field.dtype)
+    at, mapped = _channel_axis(loader, field), _mapped(loader)
+    axes = axes_of_rows(stored) if isinstance(stored, Field) and not mapped else ""
+    last = Field((*field.shape[:at], *field.shape[at + 1 :], *field.shape[at : at + 1]), field.dtype, axes=axes)
     channels = stages.channels_of(last)
     for step in steps:
         step.check(channels)
-    if isinstance(stored, Encoded) and _has_alpha_mean(stages, channels):
+    if isinstance(stored, Encoded) and stored.mode != "unchanged" and channels == 4 and stages.spreads(channels):
         raise BadSetting(f"Normalize has {channels} means, but the fourth channel of {stored} is alpha: pass 3 means")
-    eight_bit = field.dtype == np.uint8 or (stored.dtype == np.uint8 and not _mapped(loader))
+    eight_bit = field.dtype == np.uint8 or (stored.dtype == np.uint8 and not mapped)
     view = View(1, 1, 255.0 if eight_bit else 1.0)
-    if stages.spreads(channels, None if eight_bit and field.dtype != np.uint8 else last):
+    # Numbers of the loader's transforms also say what the fourth channel is.
+    all_stages = sort_transforms([*(each for each in loader.transforms if isinstance(each, Transform)), *steps])
+    if all_stages.spreads(channels, last if mapped else stored):
         view.spread(channels)
     for step in steps:
         step.adjust(view, ())
     along = [channels if axis == at else 1 for axis in range(len(field.shape))]
     factor, offset = (np.array(numbers, np.float32).reshape(along) for numbers in view.factors_and_offsets(channels))
     return factor, offset
-
-
-def _has_alpha_mean(stages: TransformStages, channels: int) -> bool:
-    return channels == 4 and stages.spreads(channels)
 
 
 def _dtype_name(dtype: Any, who: str) -> str:

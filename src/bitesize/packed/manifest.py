@@ -250,10 +250,15 @@ def _spec_to_json(stored: Field | Encoded) -> dict[str, Any]:
     if isinstance(stored, Encoded):
         value: dict[str, Any] = {"kind": stored.kind, "mode": stored.mode, "orient": stored.orient}
         if stored.mode == "unchanged":  # other modes have their own
-            value |= {"channels": stored.channels, "dtype": dtype_to_json(stored.dtype)}
+            value |= {"channels": stored.channels, "dtype": dtype_to_json(stored.dtype)} | _bands_to_json(stored)
         return value
+    axes = {"axes": stored.axes} if stored.axes else {}
     value = {"kind": "array", "shape": list(stored.shape), "dtype": dtype_to_json(stored.dtype), "mask": stored.mask}
-    return value | ({"axes": stored.axes} if stored.axes else {})
+    return value | axes | _bands_to_json(stored)
+
+
+def _bands_to_json(stored: Field | Encoded) -> dict[str, Any]:
+    return {"bands": True} if stored.bands else {}  # most have none, and earlier versions wrote none
 
 
 def _spec_from_json(value: Any) -> Field | Encoded:
@@ -266,13 +271,13 @@ def _spec_from_json(value: Any) -> Field | Encoded:
             if unchanged
             else None
         )
-        return Encoded(value["kind"], value["mode"], bool(value["orient"]), pixels)
+        return Encoded(value["kind"], value["mode"], bool(value["orient"]), pixels, bool(value.get("bands", False)))
     if value["kind"] != "array":
         raise ValueError(f"no kind of a field: {value['kind']!r}")
     shape = tuple(count(side) for side in value["shape"])
     dtype, axes = dtype_from_json(value["dtype"]).newbyteorder("="), str(value.get("axes", ""))
     try:
-        return Field(shape, dtype, bool(value["mask"]), axes)
+        return Field(shape, dtype, bool(value["mask"]), axes, bool(value.get("bands", False)))
     except BadSetting as error:
         raise ValueError(str(error)) from None
 

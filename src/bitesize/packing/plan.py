@@ -21,7 +21,7 @@ from bitesize.pipeline.pipeline import Pipeline
 from bitesize.pipeline.probe import mask_dtype_of_first_row
 from bitesize.pipeline.reduction import Size
 from bitesize.sources.base import Source
-from bitesize.spec import Encoded, Field, Spec, axes_of_rows
+from bitesize.spec import Encoded, Field, Spec, image_field
 
 Way = Literal["copy", "render", "decode", "jpeg"]
 SHARD_NBYTES = 256 << 20
@@ -216,7 +216,7 @@ def _decoded(
         dtype = mask_dtype_of_first_row(source, name) if field.kind == "mask" else field.dtype
         if sizes is not None:
             shape = sizes[name] if field.kind == "mask" else (*sizes[name], field.channels)
-            spec[name] = _as_pixels(Field(shape, dtype, mask=field.kind == "mask"))
+            spec[name] = Field(shape, dtype, mask=True) if field.kind == "mask" else image_field(shape, dtype, field.bands)
             fields[name] = ShardField("fixed", shape, dtype)
         else:
             spec[name], fields[name] = replace(field, orient=True), ShardField("pixels", dtype=dtype)
@@ -227,11 +227,6 @@ def _decoded(
     row_nbytes += _fixed_nbytes({name: field for name, field in fields.items() if isinstance(source.spec[name], Field)})
     plan = _with_shards(source, "decode", "pixels", spec, fields, row_nbytes, settings, found, notes, known)
     return PartPlan(**{**vars(plan), "rounded": rounded})
-
-
-def _as_pixels(field: Field) -> Field:
-    """Return a field of decoded pixels, with its axes where the shape does not show them: many channels, or as many as columns."""
-    return field if field.mask or axes_of_rows(field) == "HWC" else replace(field, axes="HWC")
 
 
 def _one_size(

@@ -25,6 +25,7 @@ from bitesize.spec import Encoded, Field
 from bitesize.transforms.base import Transform
 from bitesize.transforms.crop import Resize
 from bitesize.transforms.view import PLAIN, View
+from bitesize.transforms.window import Percentiles
 
 # Raised when a kernel or a decoder changes what it returns: rows of earlier versions are not used any more.
 _KERNELS = 1
@@ -180,6 +181,12 @@ def _plan(
         return _of_fixed("batch", transforms, replace(stages, image_transforms=()), spec, 255.0, cache.max_side)
     # The nearest pixel of a mask may be another one if it is looked up in two steps.
     exact = len(encoded) == 1 and all(step.whole_pixels and _is_ours(step) for step in rest)
+    measuring = next((step for step in rest if isinstance(step, Percentiles)), None)
+    if geometry and cache.kind == "pixels" and measuring is not None:
+        raise BadSetting(
+            f'Cache: kind="pixels" keeps resized images, but {measuring!r} measures the values as stored: use kind="exact", or '
+            'Percentiles(per="data")'
+        )
     if geometry and (cache.kind == "pixels" or exact):
         before = replace(stages, image_transforms=geometry, maps=(), mixes=(), batch_maps=())
         fixed = _fixed_fields(source, before, stored, cache)

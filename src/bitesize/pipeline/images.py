@@ -102,7 +102,7 @@ class ImageRenderer:
         self._views = [(view.adjust, view.random_count) for view in stages.image_transforms]
         self._fill, self._mask_fill = stages.surroundings
         self._fast_decode, self._max_side = fast_decode, max_side
-        self._warps, self._spreads = stages.non_axis_aligned, stages.spreads(stored.channels)
+        self._warps, self._spreads = stages.non_axis_aligned, stages.spreads(stored.channels, stored)
         self._full_scale = 255.0 if stored.dtype == np.uint8 else 1.0  # as for arrays of these types
         self._observe = _observer(source)
         image = fields[self._image]

@@ -15,7 +15,16 @@ from bitesize.packages import pip_install
 from bitesize.pipeline.probe import mask_dtype_of_first_row, size_of_first_row
 from bitesize.pipeline.stages import TransformStages
 from bitesize.sources.base import Source
-from bitesize.spec import MOST_CHANNELS, Encoded, Field, axes_of_rows, channels_seem_first, field_channels, is_volume
+from bitesize.spec import (
+    MOST_CHANNELS,
+    Encoded,
+    Field,
+    axes_of_rows,
+    channels_seem_first,
+    field_channels,
+    image_field,
+    is_volume,
+)
 from bitesize.transforms.base import Size, Transform
 from bitesize.transforms.mix import MixUp
 
@@ -67,7 +76,7 @@ def rendered_fields(source: Source, stages: TransformStages, layout: Layout, dty
 def _say_fourth_channel(stored: Field | Encoded, stages: TransformStages) -> None:
     """Log whether the fourth of four channels is alpha, where the transforms differ for it."""
     if isinstance(stored, Encoded) or field_channels(stored) != 4 or is_volume(stored) or not stages.image_transforms:
-        return
+        return  # the files say what images are
     if stages.spreads(4, stored):
         said = "the four channels of %s are independent: for colors with alpha, give Normalize three means"
     else:
@@ -119,7 +128,10 @@ def _rendered_image(
     assert sides is not None
     if layout != "HWC":
         return Field((channels, *sides), final), sides
-    return Field((*sides, channels), final, axes=stored.axes if isinstance(stored, Field) else ""), sides
+    shape = (*sides, channels)
+    if isinstance(stored, Encoded):
+        return image_field(shape, final, stored.bands), sides
+    return Field(shape, final, axes=stored.axes, bands=stored.bands), sides
 
 
 def _rendered_sides(source: Source, stages: TransformStages, channels: int) -> tuple[int, ...] | None:

@@ -49,7 +49,8 @@ class TransformStages:
         """Return whether ``channels`` channels are independent, rather than colors or colors with alpha.
 
         Four channels are colors with alpha if one of the transforms has three numbers for them, or mixes colors; they are independent if
-        one has four. Otherwise the dtype decides: 8-bit images of four channels are RGBA, other arrays have four bands.
+        one has four. Otherwise the data decide, as in `has_alpha`: 8-bit images of four channels are RGBA unless they are bands, others
+        have four bands.
 
         Parameters
         ----------
@@ -64,12 +65,7 @@ class TransformStages:
         counts |= {view.count for view in self.image_transforms if isinstance(view, Normalize | Window)}
         if 4 in counts:
             return True
-        if (
-            stored is None
-            or isinstance(stored, Encoded)
-            or 3 in counts
-            or any(v.needs_colors for v in self.image_transforms)
-        ):
+        if stored is None or 3 in counts or any(v.needs_colors for v in self.image_transforms):
             return False
         return not has_alpha(stored)
 

@@ -14,6 +14,7 @@ from bitesize.sources.base import Source
 from bitesize.sources.combine.wrapper import SourceWrapper
 from bitesize.sources.protocol import Into
 from bitesize.sources.sinks import EncodedSink
+from bitesize.sources.value_range import may_be_narrow
 from bitesize.spec import Field
 
 _HASH = np.dtype([("high", np.uint64), ("low", np.uint64)])
@@ -40,7 +41,7 @@ class RowFacts:
         Width and height of images.
     levels, brightest : ndarray of int32, shape (rows,)
         For images of more than 8 bits that are decoded to whole numbers of 8 or 16 bits: number of different values after decoding, and
-        the largest value; 0 for other rows.
+        the largest value. For images and volumes that are arrays of 16 bits: 1, and the largest value. 0 for other rows.
     not_finite, uniform, misnamed : ndarray of bool, shape (rows,)
         Whether values are NaN or infinite; whether all values are equal; whether an image format differs from its file name.
     """
@@ -92,7 +93,8 @@ class ContentSource(SourceWrapper):
     def __init__(self, base: Source, facts: RowFacts) -> None:
         super().__init__(base)
         self._facts = facts
-        label = base.label_name
+        label, stored = base.label_name, base.spec[base.primary]
+        self._may_be_narrow = isinstance(stored, Field) and may_be_narrow(stored)
         self._contents = [name for name in self.spec if name != label] or list(self.spec)
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
@@ -118,6 +120,8 @@ class ContentSource(SourceWrapper):
             if isinstance(field, Field):
                 if field.dtype.kind in "fc" and not np.isfinite(value).all():
                     facts.not_finite[at], facts.not_finite_field = True, name
+                if name == self.primary and self._may_be_narrow:
+                    facts.levels[at], facts.brightest[at] = 1, value.max()
                 if name in self._contents and value.ndim > 1 and value.size >= _MANY_VALUES:
                     facts.uniform[at] |= bool((value == value.reshape(-1)[0]).all())
             elif name == self.primary:

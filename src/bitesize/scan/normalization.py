@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
@@ -67,15 +67,28 @@ def _with_windows(source: Source, transforms: Sequence[Any], budget: Budget) -> 
         if isinstance(step, Percentiles) and step.of_data:
             if changed is not None:
                 raise BadSetting(f"put {step!r} before {changed!r}: it measures the values as stored")
-            lows, highs = percentiles(source, (step.low, step.high), budget).tolist()
-            ranges = [(low, high if high > low else low + 1.0) for low, high in zip(lows, highs, strict=True)]
-            ranges = ranges[:3] if has_alpha(source.spec[source.primary]) else ranges
-            centers, widths = tuple((a + b) / 2 for a, b in ranges), tuple(b - a for a, b in ranges)
-            step = Window(centers, widths) if len(ranges) > 1 else Window(centers[0], widths[0])
+            step = measured_window(source, step, budget)
         if isinstance(step, Normalize | Scale | ColorMatrix | Window | Percentiles):
             changed = step
         out.append(step)
     return out
+
+
+def measured_window(
+    source: Source, step: Percentiles, budget: Budget, on_error: Literal["raise", "skip"] = "raise"
+) -> Window:  # fmt: skip
+    """Return the `Window` between two percentiles of all values of a source, for each channel.
+
+    Raises
+    ------
+    BitesizeError
+        As `percentiles`.
+    """
+    lows, highs = percentiles(source, (step.low, step.high), budget, on_error=on_error).tolist()
+    ranges = [(low, high if high > low else low + 1.0) for low, high in zip(lows, highs, strict=True)]
+    ranges = ranges[:3] if has_alpha(source.spec[source.primary]) else ranges
+    centers, widths = tuple((a + b) / 2 for a, b in ranges), tuple(b - a for a, b in ranges)
+    return Window(centers, widths) if len(ranges) > 1 else Window(centers[0], widths[0])
 
 
 def _asks(transforms: Sequence[Any], kind: type[Normalize | Percentiles]) -> bool:

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from bitesize.scan.content import RowFacts
 from bitesize.scan.findings import ReportedRow
 from bitesize.sources.base import Source
+from bitesize.sources.value_range import PART_OF_RANGE, narrow_in_words
 from bitesize.spec import Encoded
 
 # Images are reported if their pixels differ from the median by this factor, or if their shape is extreme.
 _TIMES_THE_MEDIAN, _ASPECT, _SMALL_SIDE = 50, 20, 8
-# A 16-bit image that uses less than 1 / _PART_OF_RANGE of its range probably has 12-bit data or less.
-_PART_OF_RANGE = 8
 _KEEPING = ("I;16", "unchanged")
 
 
@@ -47,13 +46,12 @@ def suspicious_rows(name: str, part: Source, facts: RowFacts) -> list[ReportedRo
 
 
 def _narrow(part: Source, facts: RowFacts) -> NDArray[np.bool_]:
-    """Return which 16-bit images use a small part of their range: all that 8 bits leave few levels of, or one for all rows."""
+    """Return which images and volumes of 16 bits use a small part of their range: all that 8 bits leave few levels of, or one for all rows."""
     what = part.spec[part.primary]
-    if not isinstance(what, Encoded) or what.dtype not in (np.uint8, np.uint16):
+    if what.dtype not in (np.uint8, np.uint16):
         return np.zeros(len(facts.levels), np.bool_)
-    part_of_range = int(np.iinfo(what.dtype).max + 1) // _PART_OF_RANGE
-    narrow: NDArray[np.bool_] = (facts.levels > 0) & (facts.brightest < part_of_range)
-    if what.mode not in _KEEPING:
+    narrow: NDArray[np.bool_] = (facts.levels > 0) & (facts.brightest < (int(np.iinfo(what.dtype).max) + 1) // PART_OF_RANGE)
+    if isinstance(what, Encoded) and what.mode not in _KEEPING:
         return narrow
     # Their values are kept, so a dark image among others is not a problem. One row represents a dark data set.
     chosen = np.zeros(len(narrow), np.bool_)
@@ -64,15 +62,10 @@ def _narrow(part: Source, facts: RowFacts) -> NDArray[np.bool_]:
 
 def _of_narrow_range(part: Source, facts: RowFacts, row: int) -> str:
     what, brightest = part.spec[part.primary], int(facts.brightest[row])
-    assert isinstance(what, Encoded)
-    if what.mode in _KEEPING:
-        full = np.iinfo(what.dtype).max
-        return (
-            f"values are within 0 to {brightest:,} of {full:,}, less than 1/{_PART_OF_RANGE} of their range (12-bit data?): use "
-            f'bs.Normalize("data"), or scale by the value of full brightness, for example bs.Scale(1 / {max(brightest, 1)})'
-        )
+    if not isinstance(what, Encoded) or what.mode in _KEEPING:
+        return narrow_in_words(brightest, what.dtype)
     way = 'open it with mode="unchanged"'
     return (
-        f"its values of more than 8 bits use less than 1/{_PART_OF_RANGE} of their range, so 8 bits leave {facts.levels[row]} levels: "
+        f"its values of more than 8 bits use less than 1/{PART_OF_RANGE} of their range, so 8 bits leave {facts.levels[row]} levels: "
         f"{way}"
     )

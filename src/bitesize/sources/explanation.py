@@ -154,7 +154,7 @@ def counted_reason(count: int, why: str) -> str:
 def explain(source: RowSource, *, measure: bool = True) -> Explanation:
     """Return the summary of a source; see `Source.explain`. ``measure`` sets whether the range of values is measured."""
     from bitesize.sources.groups import suggested_groups
-    from bitesize.sources.value_range import value_range
+    from bitesize.sources.value_range import is_narrow, may_be_narrow, narrow_in_words, value_range
 
     label, primary, weights = source.label_name, source.primary, source.weight_name
     fields = tuple(
@@ -176,6 +176,8 @@ def explain(source: RowSource, *, measure: bool = True) -> Explanation:
     stored = source.spec[primary]
     why_one = one_channel_reason(stored) if isinstance(stored, Field) else ""
     hints = [each for each in (suggested_groups(source),) if each is not None and each not in source.choices]
+    if values is not None and may_be_narrow(stored) and is_narrow(values.maximum, stored.dtype):
+        hints.append(Choice(f"in a sample of rows, {narrow_in_words(values.maximum, stored.dtype)}", ""))
     if why_one:
         hints.append(Choice(f"{why_one}: one mean and deviation", CHANNELS_LAST))
     return Explanation(

@@ -19,7 +19,7 @@ from bitesize.spec import Mode, Pages
 
 # Number of files whose headers are checked, evenly spaced.
 _LOOKS = 8
-_PNG, _TIFF = (b".png",), (b".tif", b"tiff")
+_PNG, _TIFF, _DICOM = (b".png",), (b".tif", b"tiff"), (b".dcm", b"icom")
 # The header of a PNG: its signature, and the first chunk with width, height, bits of a value, and type of color.
 _PNG_NBYTES, _PNG_BITS, _PNG_TYPE, _PNG_GRAY = 33, 24, 25, 0
 
@@ -46,6 +46,8 @@ def probe(names: Names, mode: Mode, pages: Pages | None = "first") -> ProbedImag
     pages
         What the pages of a TIFF are; None for what metadata say.
     """
+    if pages == "rows" and names.ending(_DICOM, 1) and not names.ending(_TIFF, 1):
+        pages = "first"  # each slice of a series is a row
     if pages in ("channels", "depth", "rows"):
         return ProbedImages({}, (), pages)
     tiffs = list(_facts_of_tiffs(names, names.ending(_TIFF, _LOOKS)))

@@ -11,14 +11,14 @@ from typing import Any, Literal
 import numpy as np
 
 from bitesize.decode.header import KINDS_OF_SUFFIXES, read_info, sniff
-from bitesize.decode.info import ImageInfo, is_usual, stored_pixels
+from bitesize.decode.info import ImageInfo, becomes_rgb, is_usual, stored_pixels
 from bitesize.errors import BadRows, BitesizeError, without_frames
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.image_headers import looks_of
 from bitesize.sources.row_source import RowSource
 from bitesize.sources.sinks import new_buffers
-from bitesize.spec import Encoded, Field, Pixels
+from bitesize.spec import Encoded, Field
 
 # Number of first rows to try. Damaged rows are reported, or skipped, when they are loaded.
 _ATTEMPTS = 16
@@ -27,15 +27,15 @@ _NAMES, _LOOKS = 64, 8
 _ALWAYS_USUAL = ("JPEG", "GIF", "BMP", "WEBP")
 
 
-def with_modes(source: Source, pixels: Pixels | None = None) -> Source:
+def with_modes(source: Source, unchanged: Encoded | None = None) -> Source:
     """Choose the mode of images whose mode is ``"auto"``, and fill in channels and dtype of images that are decoded unchanged.
 
     Parameters
     ----------
     source
         A source that was just opened; its spec is replaced.
-    pixels
-        Channels and dtype for ``mode="unchanged"``, if they are known.
+    unchanged
+        Field with channels and dtype for ``mode="unchanged"``, if they are known.
 
     Raises
     ------
@@ -47,22 +47,31 @@ def with_modes(source: Source, pixels: Pixels | None = None) -> Source:
         if not isinstance(field, Encoded) or field.pixels is not None:
             continue
         if field.mode == "auto":
-            info = _wide_info(source, name) if field.kind == "image" else None
-            if info is not None:
-                with suppress(BitesizeError):
-                    info = _first_info(source, name)
-            spec[name] = (
-                replace(field, mode="RGB") if info is None else replace(field, mode="unchanged", pixels=stored_pixels(info))
-            )
-            if info is not None:
-                source.choices = (*source.choices, Choice(f"images are unchanged: {stored_pixels(info)}", 'mode="RGB"'))
+            wide = info = _wide_info(source, name) if field.kind == "image" else None
+            if wide is None or info is None:
+                spec[name] = replace(field, mode="RGB")
+                continue
+            with suppress(BitesizeError):
+                info = _first_info(source, name)
+            spec[name] = _unchanged(field, info)
+            other = 'mode="RGB"' if becomes_rgb(info) and becomes_rgb(wide) else ""
+            source.choices = (*source.choices, Choice(f"images are unchanged: {stored_pixels(info)}", other))
         else:
-            spec[name] = replace(field, pixels=pixels or stored_pixels(_first_info(source, name)))
+            spec[name] = (
+                _unchanged(field, _first_info(source, name))
+                if unchanged is None
+                else replace(field, pixels=unchanged.pixels, bands=unchanged.bands)
+            )
     if spec != source.spec:
         changed = {old: spec[name] for name, old in source.spec.items() if isinstance(old, Encoded)}
         source.spec = spec
         _settle_inner(source, changed)
     return source
+
+
+def _unchanged(field: Encoded, info: ImageInfo) -> Encoded:
+    """Return the field of images that are decoded unchanged, all like one of them."""
+    return replace(field, mode="unchanged", pixels=stored_pixels(info), bands=info.banded or info.inks)
 
 
 def _settle_inner(source: RowSource, changed: Mapping[Encoded, Field | Encoded]) -> None:

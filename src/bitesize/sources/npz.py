@@ -206,7 +206,8 @@ class NpzFiles(FileSource):
             node, field = nodes.get(stored_name), self.spec[name]
             if isinstance(node, HoldsObjects):
                 raise node
-            if node is None or Field(node.shape, node.dtype) != field:
+            assert isinstance(field, Field)
+            if node is None or not field.holds(node.shape, node.dtype):
                 seen = "none" if node is None else Field(node.shape, node.dtype)
                 raise BadFile(
                     f"the array {stored_name!r} of {self._names.show(row)} is {seen}, but {field} in {self._names.show(self._first)}"

@@ -272,10 +272,12 @@ class Tar(Source):
         """Return the header of an array, by its first bytes; raise `BadFile` if it is not like that of the first row."""
         header = parse_header(start, int(self._extents[name][1][row]), os.fsencode(f"{self.describe(row)} (.npy)"))
         fortran = header.fortran and len(header.shape) > 1
-        if Field(header.shape, header.dtype.newbyteorder("=")) != self.spec[name] or fortran:
+        first = self.spec[name]
+        assert isinstance(first, Field)
+        if not first.holds(header.shape, header.dtype) or fortran:
             order = " in Fortran order" if header.fortran else ""
             raise BadFile(
-                f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, but the first is {self.spec[name]}"
+                f"{self.describe(row)}: the array is {header.shape} {header.dtype}{order}, but the first is {first}"
             )
         return header
 

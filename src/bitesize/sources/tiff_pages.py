@@ -32,12 +32,13 @@ _APART = "open files of different kinds apart"
 
 
 class Page(NamedTuple):
-    """A page: where its directory is, its shape (height, width, bands), its type, and the memory for decoding it."""
+    """A page: where its directory is, its shape (height, width, bands), its type, the memory for decoding it, and whether bands are no colors."""
 
     offset: int
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     overhead: int
+    banded: bool
 
 
 class TiffPages(FileSource):
@@ -55,6 +56,11 @@ class TiffPages(FileSource):
         ``"channels"``, ``"depth"`` or ``"rows"``.
     left_out
         Counts of what the scan left out.
+
+    Attributes
+    ----------
+    pages : str
+        As given.
 
     Raises
     ------
@@ -75,14 +81,15 @@ class TiffPages(FileSource):
     ) -> None:
         check_packages("TIFF")
         self._first, found = first_readable_file(names, pages_of)
-        self._pages, page = pages, found[0]
+        self.pages: Pages = pages
+        page = found[0]
         count, (height, width, bands) = len(found), page.shape
         if pages == "rows":
-            field = Field((height, width, bands), page.dtype, axes="HWC")
+            field = Field((height, width, bands), page.dtype, axes="HWC", bands=page.banded)
             self._index = _index(names)
             labels = None if labels is None else labels[self._index[:, 0]]
         elif pages == "channels":
-            field = Field((height, width, count * bands), page.dtype, axes="HWC")
+            field = Field((height, width, count * bands), page.dtype, axes="HWC", bands=count > 1 or page.banded)
         else:
             shape = (count, height, width) if bands == 1 else (count, height, width, bands)
             field = Field(shape, page.dtype, axes="DHW" if bands == 1 else "DHWC")
@@ -91,12 +98,12 @@ class TiffPages(FileSource):
         super().__init__(names, labels, classes, left_out, field)
 
     def __len__(self) -> int:
-        return len(self._index) if self._pages == "rows" else len(self._names)
+        return len(self._index) if self.pages == "rows" else len(self._names)
 
     def describe(self, row: int) -> str:
         """Return the path of the file, and the page."""
         file, page = self._place(row)
-        return self._names.show(file) if self._pages != "rows" else f"{self._names.show(file)}, page {page + 1}"
+        return self._names.show(file) if self.pages != "rows" else f"{self._names.show(file)}, page {page + 1}"
 
     def path(self, row: int) -> bytes | None:
         """Return the path of the file."""
@@ -110,7 +117,7 @@ class TiffPages(FileSource):
     @property
     def nbytes(self) -> int:
         """Bytes of names, labels and places of pages in memory."""
-        return super().nbytes + (self._index.nbytes if self._pages == "rows" else 0)
+        return super().nbytes + (self._index.nbytes if self.pages == "rows" else 0)
 
     def read(self, rows: NDArray[np.int64], into: Into) -> None:
         """Decode the pages of each row."""
@@ -128,7 +135,7 @@ class TiffPages(FileSource):
         raise_bad(failed)
 
     def _read_row(self, fd: Handle, row: int, path: bytes, out: NDArray[Any]) -> None:
-        if self._pages == "rows":
+        if self.pages == "rows":
             offset = int(self._index[row, 1])
             if offset < 0:
                 raise BadFile("its pages could not be read when the data were opened")
@@ -139,7 +146,7 @@ class TiffPages(FileSource):
             raise BadFile(f"has {len(offsets)} pages, but {self._names.show(self._first)} has {self._count}: {_APART}")
         bands = self._page.shape[2]
         for number, offset in enumerate(offsets):
-            if self._pages == "depth":
+            if self.pages == "depth":
                 self._decode(fd, path, offset, out[number].reshape(self._page.shape))
             else:
                 values = np.empty(self._page.shape, out.dtype)
@@ -167,13 +174,13 @@ class TiffPages(FileSource):
 
     def _place(self, row: int) -> tuple[int, int]:
         """Return the file of a row, and the number of its page."""
-        if self._pages != "rows":
+        if self.pages != "rows":
             return row, 0
         file = int(self._index[row, 0])
         return file, row - int(np.searchsorted(self._index[:, 0], file))
 
     def _identity(self) -> bytes:
-        return super()._identity() + b"\0" + self._pages.encode()
+        return super()._identity() + b"\0" + self.pages.encode()
 
     @classmethod
     def of_pages(cls, files: RowFiles, pages: Pages, options: OpenOptions) -> Source:
@@ -237,7 +244,7 @@ def _page(fd: Handle, path: bytes, offset: int) -> Page:
     if facts is None:
         raise BadFile(f"damaged TIFF: the directory at {offset:,} cannot be read")
     info = tiff_info(facts, size_of(fd), only=True)
-    return Page(offset, (info.height, info.width, info.channels), info.dtype, info.overhead)
+    return Page(offset, (info.height, info.width, info.channels), info.dtype, info.overhead, info.banded)
 
 
 def _offsets(fd: Handle, path: bytes) -> tuple[int, ...]:

@@ -15,10 +15,14 @@ from bitesize.memory.budget import Budget, as_budget
 from bitesize.sources.pixels import StoredPixels
 from bitesize.sources.row_source import RowSource
 from bitesize.sources.sinks import new_buffers
-from bitesize.spec import Encoded, Field
+from bitesize.spec import Encoded, Field, axes_of_rows
 
 # Decoding one image of the sample may take this much, at most.
 _DECODING = 256 << 20
+# Whole numbers that use less than this part of their range probably have fewer bits than their type: 12 in 16.
+PART_OF_RANGE = 8
+# Rows with two axes and a shorter side are tables or series, not images.
+_LEAST_SIDE = 8
 # Values that are compared at a time: a few temporary arrays of this many are all that a large row needs.
 _PIECE = 1 << 16
 
@@ -98,6 +102,28 @@ def value_range(source: RowSource, rows: int = 16, *, memory: int | str | Budget
     if minimum > maximum:
         return ValueRange(np.nan, np.nan, False, read, dtype)
     return ValueRange(minimum, maximum, integral, read, dtype, total / count)
+
+
+def may_be_narrow(stored: Field | Encoded) -> bool:
+    """Return whether rows are images or volumes of 16 bits without a sign, of which brightness has a full value."""
+    if isinstance(stored, Encoded):
+        return stored.kind == "image" and stored.dtype == np.uint16
+    images = bool(axes_of_rows(stored)) and (bool(stored.axes) or min(stored.shape) >= _LEAST_SIDE or len(stored.shape) > 2)
+    return images and stored.dtype == np.uint16 and not stored.mask
+
+
+def is_narrow(brightest: float, dtype: np.dtype[Any]) -> bool:
+    """Return whether the largest of all values is in a small part of the range of their type."""
+    return 0 <= brightest < (int(np.iinfo(dtype).max) + 1) // PART_OF_RANGE
+
+
+def narrow_in_words(brightest: float, dtype: np.dtype[Any]) -> str:
+    """Return what to do about values that use a small part of their range."""
+    most = int(brightest)
+    return (
+        f"values are within 0 to {most:,} of {np.iinfo(dtype).max:,}, less than 1/{PART_OF_RANGE} of their range (12-bit data?): use "
+        f'bs.Normalize("data"), or scale by the value of full brightness, for example bs.Scale(1 / {max(most, 1)})'
+    )
 
 
 def sample_nbytes(source: RowSource) -> int:

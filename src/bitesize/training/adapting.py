@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +11,20 @@ from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.pipeline.inference import looks_like_series
 from bitesize.sources.base import Source
-from bitesize.spec import PIXELS, Encoded, Field, Mode, Pixels, image_channels, is_volume
+from bitesize.sources.row_source import RowSource
+from bitesize.sources.tiff_pages import TiffPages
+from bitesize.spec import (
+    PIXELS,
+    Encoded,
+    Field,
+    Mode,
+    Pages,
+    Pixels,
+    axes_of_rows,
+    channels_seem_first,
+    field_channels,
+    is_volume,
+)
 from bitesize.training.values import Values, adapt_scaling, measure_values, saved_scaling
 from bitesize.transforms.base import Step, from_dict
 from bitesize.transforms.color import ColorMatrix
@@ -28,6 +41,46 @@ _OVERSHOOT, _DIM = 32.0, 32.0
 _BYTE = 255.0
 
 
+def described_rows(source: Source) -> dict[str, Any]:
+    """Return what the config of a run notes about the rows of its training data, so that other data are read alike.
+
+    Returns
+    -------
+    dict
+        ``axes`` of the rows, ``image_mode`` and ``image_bands`` of decoded images, and ``pages``, what the pages of TIFF files are.
+    """
+    field = source.spec["x"]
+    return {
+        "axes": "HWC" if isinstance(field, Encoded) else field.axes or (axes_of_rows(field) if len(field.shape) > 2 else ""),
+        "image_mode": field.mode if isinstance(field, Encoded) else None,
+        "image_bands": field.bands,
+        "pages": _pages_of(source),
+    }
+
+
+def _pages_of(source: RowSource) -> Pages | None:
+    """Return what the pages of TIFF files are, if rows are made of several; None for other data."""
+    if isinstance(source, TiffPages):
+        return source.pages
+    return next((pages for inner in source.derived_from if (pages := _pages_of(inner))), None)
+
+
+def reading_of_run(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of `bitesize.open` that say how a run reads its rows, whatever their labels."""
+    settings = config["settings"]
+    names = ("orient", "axes", "file_is_row")
+    given = {name: settings[name] for name in names if settings.get(name) is not None}
+    pages = config.get("pages") or settings.get("pages")
+    return given | {"mode": image_mode(config) or settings.get("mode", "auto")} | ({"pages": pages} if pages else {})
+
+
+def expected_rows(config: Mapping[str, Any]) -> Field:
+    """Return shape and axes of the rows that the model of a run takes, as float32."""
+    shape = tuple(config["input_shape"])
+    axes = config.get("axes") or config.get("settings", {}).get("axes") or ""
+    return Field(shape, np.dtype(np.float32), axes=axes if len(axes) == len(shape) else "")
+
+
 def image_mode(config: Mapping[str, Any]) -> Mode | None:
     """Return the mode in which a run decodes image files: its own, or the mode with the channels of its rows; None for no images.
 
@@ -36,12 +89,14 @@ def image_mode(config: Mapping[str, Any]) -> Mode | None:
     config
         Config of the run.
     """
-    shape, mode = tuple(config["input_shape"]), config["settings"].get("mode", "RGB")
+    expected, mode = expected_rows(config), config["settings"].get("mode", "RGB")
     if mode == "auto":
         mode = config.get("image_mode")  # None if the run was trained on arrays
-    channels = image_channels(shape)
+    shape, channels = expected.shape, _image_channels(expected)
     if channels is None or (len(shape) == 2 and looks_like_series(shape)):
         return None
+    if config.get("pages"):
+        return "unchanged"  # as pages are
     if len(shape) == 3 and (mode == "unchanged" or (mode in PIXELS and PIXELS[mode].channels == channels)):
         return cast("Mode", mode)
     if mode is None and config.get("value_range", {}).get("dtype") in _WIDE:
@@ -49,17 +104,18 @@ def image_mode(config: Mapping[str, Any]) -> Mode | None:
     return cast("Mode | None", _MODES.get(channels))
 
 
-def image_pixels(config: Mapping[str, Any]) -> Pixels | None:
-    """Return the channels and the dtype of the images of a run that are decoded unchanged; None for others."""
+def unchanged_images(config: Mapping[str, Any]) -> Encoded | None:
+    """Return the field of the images of a run that are decoded unchanged, with channels and dtype; None for others."""
     if image_mode(config) != "unchanged":
         return None
-    return Pixels(image_channels(tuple(config["input_shape"])) or 1, saved_scaling({"scaling": [], **config})[1].numpy_dtype)
+    dtype = saved_scaling({"scaling": [], **config})[1].numpy_dtype
+    pixels = Pixels(_image_channels(expected_rows(config)) or 1, dtype)
+    return Encoded(mode="unchanged", pixels=pixels, bands=config.get("image_bands", False))
 
 
-def mode_of(source: Source) -> Mode | None:
-    """Return the mode in which images of the field ``x`` are decoded; None for arrays."""
-    field = source.spec["x"]
-    return field.mode if isinstance(field, Encoded) else None
+def _image_channels(expected: Field) -> int | None:
+    """Return the number of channels if the rows of a run are images, or None."""
+    return None if is_volume(expected) else field_channels(expected)
 
 
 def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[list[Step], list[str]]:
@@ -86,20 +142,22 @@ def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[li
     BadSetting
         If rows do not have the shape that the model takes, or their values are clearly in other units.
     """
-    field, expected = source.spec["x"], tuple(config["input_shape"])
+    field, expected = source.spec["x"], expected_rows(config)
     _refuse_other_shape(field, expected)
     steps, trained = saved_scaling({"scaling": [], **config})
     own = config["transforms"]
     geometry: list[Step] = [from_dict(each) for each in own[: len(own) - len(steps)]]
     said = []
     if not geometry and _is_of_other_size(field, expected):
-        geometry = [Resize((expected[0], expected[1]))]
-        said.append(f"images are resized to {expected[0]} x {expected[1]}, the shape of the run's rows")
+        height, width = expected.shape[:2]
+        geometry = [Resize((height, width))]
+        said.append(f"images are resized to {height} x {width}, the shape of the run's rows")
     given = measure_values(source, budget)
     if np.isnan(given.minimum):  # no row of the sample could be read: each raises its error when it is read
         return [*geometry, *steps], said
     if isinstance(field, Encoded) or len(field.shape) > 1:
-        _refuse_other_units(trained, given, photographs=isinstance(field, Encoded))
+        photographs = isinstance(field, Encoded) and (field.mode != "unchanged" or trained.dtype != given.dtype)
+        _refuse_other_units(trained, given, photographs=photographs)
     adapted, differs = adapt_scaling(steps, trained, given)
     if given.kind == "unit" and given.integral and trained.kind != "unit":
         adapted = [
@@ -141,37 +199,61 @@ def fits(shape: Shape, expected: Shape) -> bool:
     return shape == expected or (shape[:2] == expected[:2] and {shape[2:], expected[2:]} == {(), (1,)})
 
 
-def is_row(shape: Shape, expected: Shape) -> bool:
-    """Return whether an array of this shape is one row of a run: it has the shape of its rows, or is an image of another size."""
-    return fits(shape, expected) or (bool(shape) and _is_of_other_size(Field(shape, np.dtype(np.float32)), expected))
+def is_row(shape: Shape, expected: Field) -> bool:
+    """Return whether an array of this shape is one row of a run: it has the shape of its rows, or is an image or volume of another size."""
+    return fits(shape, expected.shape) or (bool(shape) and _is_of_other_size(Field(shape, np.dtype(np.float32)), expected))
 
 
-def channels_first(shape: Shape, expected: Shape) -> str:
+def shape_in_words(shape: Shape, expected: Field) -> str:
+    """Return why an array of this shape is one row of a run."""
+    kind = "a volume's" if is_volume(expected) else "an image's"
+    return "the shape of the run's rows" if shape == expected.shape else f"{kind} shape, as the run's rows have"
+
+
+def channels_first(shape: Shape, expected: Field) -> str:
     """Return a hint about a row that seems to have channels first; "" if it does not, or if the run's rows do, too."""
-    channels = image_channels(expected)
+    channels = _image_channels(expected)
     if len(shape) != 3 or channels is None or shape[0] != channels or shape[2] == channels:
         return ""
     return ": if channels come first, move them to the end with row.transpose(1, 2, 0)"
 
 
-def _is_of_other_size(field: Field | Encoded, expected: Sequence[int]) -> bool:
-    """Return whether rows, and the run's rows, are images, and differ in height or width."""
-    channels = image_channels(expected)
+def _is_of_other_size(field: Field | Encoded, expected: Field) -> bool:
+    """Return whether rows, and the run's rows, are images, or volumes, and differ in size."""
+    if is_volume(expected):
+        return isinstance(field, Field) and _are_volumes_like(field, expected) and field.shape != expected.shape
+    channels = _image_channels(expected)
     if channels is None:
         return False
     if isinstance(field, Encoded):
         return True
-    return image_channels(field.shape) == channels and list(field.shape[:2]) != list(expected[:2])
+    return _channels_like(field, expected) == channels and field.shape[:2] != expected.shape[:2]
 
 
-def _refuse_other_shape(field: Field | Encoded, expected: Shape) -> None:
+def _channels_like(field: Field, expected: Field) -> int | None:
+    """Return the number of channels of images, whose axes are those of the run's rows if their shape does not show them."""
+    if field_channels(field) is not None or len(field.shape) != len(expected.shape) or channels_seem_first(field.shape):
+        return None if is_volume(field) else field_channels(field)
+    return field.shape[-1] if axes_of_rows(expected) == "HWC" else None
+
+
+def _are_volumes_like(field: Field, expected: Field) -> bool:
+    """Return whether rows are volumes with the axes and the channels of the run's rows; they may not say what their axes are."""
+    return (
+        len(field.shape) == len(expected.shape)
+        and field.shape[3:] == expected.shape[3:]
+        and field.axes in ("", axes_of_rows(expected))
+    )
+
+
+def _refuse_other_shape(field: Field | Encoded, expected: Field) -> None:
     """Raise if rows do not have the shape of the run's rows, and are not images with the same channels, which are resized."""
-    channels = image_channels(expected)
-    trained = f"the run was trained on rows of shape {expected}"
+    channels = _image_channels(expected)
+    trained = f"the run was trained on rows of shape {expected.shape}"
     if isinstance(field, Field):
-        if is_volume(field) and field.shape[3:] == expected[3:] and len(field.shape) == len(expected):
+        if is_volume(expected) and is_volume(field) and _are_volumes_like(field, expected):
             return  # of another size: resized as the run's own rows, or refused by the loader
-        if not fits(field.shape, expected) and (channels is None or image_channels(field.shape) != channels):
+        if not fits(field.shape, expected.shape) and (channels is None or _channels_like(field, expected) != channels):
             raise BadSetting(f"{trained}, but the data has {field.shape}{channels_first(field.shape, expected)}")
         return
     if channels is None:
@@ -184,7 +266,7 @@ def _refuse_other_shape(field: Field | Encoded, expected: Shape) -> None:
             if channels in _MODES
             else ": save them as .npy files of that shape"
         )
-        raise BadSetting(f"{trained}, but the data has {(*expected[:2], field.channels)}{hint}")
+        raise BadSetting(f"{trained}, but the data has {(*expected.shape[:2], field.channels)}{hint}")
 
 
 def _refuse_other_units(trained: Values, given: Values, *, photographs: bool) -> None:

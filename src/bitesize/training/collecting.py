@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bitesize.array_like import refuse_endless
-from bitesize.decode.header import SUFFIXES
+from bitesize.decode.header import KINDS_OF_SUFFIXES, SUFFIXES
 from bitesize.errors import BadSetting, BitesizeError, NotFound
 from bitesize.files.names import Names, names_of
 from bitesize.files.npy import read_header
@@ -21,12 +21,21 @@ from bitesize.lazy.array import LazyArray
 from bitesize.sources.base import Source
 from bitesize.sources.contents import refuse_contents, shown
 from bitesize.sources.given import plain_data
+from bitesize.sources.nifti import NiftiFiles
 from bitesize.sources.open_to_train import open_to_train
 from bitesize.sources.registry import by_suffix
 from bitesize.sources.splits import SplitRequired
-from bitesize.spec import Encoded
+from bitesize.spec import Encoded, Pages
 from bitesize.storage import paths
-from bitesize.training.adapting import channels_first, fits, image_mode, image_pixels, is_row
+from bitesize.training.adapting import (
+    channels_first,
+    expected_rows,
+    fits,
+    image_mode,
+    is_row,
+    shape_in_words,
+    unchanged_images,
+)
 from bitesize.training.data import named, open_for_run, with_features
 from bitesize.training.given import Given, Objects, OneEach, Rows
 from bitesize.training.pictures import is_pillow
@@ -82,13 +91,16 @@ class _Collector:
     def __init__(self, config: Mapping[str, Any], opening: dict[str, Any], labels: str | None, split: str | None) -> None:
         self.given = Given()
         self._config, self._opening, self._labels, self._split = config, opening, labels, split
-        self._shape = tuple(config["input_shape"])
+        self._expected = expected_rows(config)
+        self._shape = self._expected.shape
         self._mode = opening.get("mode") or image_mode(config)
         self._orient = opening.get("orient", config["settings"].get("orient", True))
-        self._axes = opening.get("axes") or config["settings"].get("axes")
+        self._axes = opening.get("axes") or self._expected.axes
+        self._pages: Pages = opening.get("pages") or config.get("pages") or "first"
         # Whether the user has defined the layout of the data: then it is not inspected file by file.
         self._said = labels is not None or split is not None or any(name in opening for name in _LAYOUT)
         self._files: list[Any] = []  # files of one row each, to be added next
+        self._stacks: list[Any] = []  # or TIFF files whose pages are a row each
 
     def add(self, data: Any) -> None:
         """Add data of any kind."""
@@ -125,20 +137,20 @@ class _Collector:
         elif (
             hasattr(data, "__array__") and hasattr(data, "shape") and hasattr(data, "ndim") and not hasattr(data, "columns")
         ):
-            self._array(data if np.shape(data) and not is_row(tuple(data.shape), self._shape) else np.asarray(data))
+            self._array(data if np.shape(data) and not is_row(tuple(data.shape), self._expected) else np.asarray(data))
         else:
             self._rows(open_for_run(self._config, data, self._opening, labeled=False))
 
     def _array(self, data: Any) -> None:
         """Add an array: one row if it has the shape of a row, else a batch."""
         shape = tuple(data.shape)
-        if is_row(shape, self._shape):
+        if is_row(shape, self._expected):
             data = data[None]
-            alike = "the shape of the run's rows" if shape == self._shape else "an image's shape, as the run's rows have"
-            self.given.said.append(f"x: the array is one row: {shape} is {alike}")
-        elif hint := channels_first(shape, self._shape):
+            self.given.said.append(f"x: the array is one row: {shape} is {shape_in_words(shape, self._expected)}")
+        elif hint := channels_first(shape, self._expected):
             raise BadSetting(f"the run was trained on rows of shape {self._shape}, but the array has {shape}{hint}")
-        self._rows(open_to_train(data, False))
+        axes = self._axes if len(self._axes) == len(data.shape) - 1 else None
+        self._rows(open_to_train(data, False, axes=axes))
 
     # --- files and folders -------------------------------------------------------------------------------------------
 
@@ -190,12 +202,16 @@ class _Collector:
             try:
                 source = open_for_run(self._config, path, self._opening, labeled=False)
             except BitesizeError:
-                self._files.append(path)
+                self._add_file(path)
             else:
                 self._flush()
                 self._rows(source)
-        elif suffix in SUFFIXES or by_suffix(path) is None:
-            self._files.append(path)
+        elif self._pages == "rows" and KINDS_OF_SUFFIXES.get(suffix) == "TIFF":
+            if self._files:
+                self._flush()
+            self._stacks.append(path)
+        elif suffix in SUFFIXES or by_suffix(path) in (None, NiftiFiles):
+            self._add_file(path)
         else:
             self._source(path)
 
@@ -206,13 +222,13 @@ class _Collector:
             shape = with_file(encoded, partial(read_header, path=encoded)).shape
         except BitesizeError:
             shape = ()
-        if shape and not is_row(shape, self._shape) and (fits(shape[1:], self._shape) or is_row(shape[1:], self._shape)):
+        several = fits(shape[1:], self._shape) or is_row(shape[1:], self._expected)
+        if shape and not is_row(shape, self._expected) and several:
             self._source(path)
             return
-        self._files.append(path)
+        self._add_file(path)
         if len(shape) == len(self._shape):
-            whole = "the shape of the run's rows" if shape == self._shape else "an image's shape, as the run's rows have"
-            line = f"x: the file is one row: {shape} is {whole}  [file_is_row=False]"
+            line = f"x: the file is one row: {shape} is {shape_in_words(shape, self._expected)}  [file_is_row=False]"
             if not any(each.startswith("x: the file is one row") for each in self.given.said):
                 self.given.said.append(line)
 
@@ -249,14 +265,27 @@ class _Collector:
         self.given.said += [str(choice) for choice in source.choices if not choice.chosen.startswith("labels")]
         self.given.count(source.left_out)
 
+    def _add_file(self, path: str) -> None:
+        """Add a file of one row, after files of several."""
+        if self._stacks:
+            self._flush()
+        self._files.append(path)
+
     def _flush(self) -> None:
         if self._files:
             self._add_names(names_of(self._files))
-            self._files = []
+        elif self._stacks:
+            try:
+                source = open_for_run(self._config, self._stacks, self._opening, labeled=False)
+            except BitesizeError:  # none can be read: each has its reason
+                self._add_names(names_of(self._stacks))
+            else:
+                self._rows(source)
+        self._files, self._stacks = [], []
 
     def _add_names(self, names: Names) -> None:
-        pixels = None if "mode" in self._opening else image_pixels(self._config)
-        self.given.parts.append(OneEach(names, self._mode, self._orient, pixels, self._axes))
+        unchanged = None if "mode" in self._opening else unchanged_images(self._config)
+        self.given.parts.append(OneEach(names, self._mode, self._orient, unchanged, self._axes, self._pages))
 
 
 def _is_of_files(source: Source) -> bool:

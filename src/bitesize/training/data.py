@@ -19,7 +19,7 @@ from bitesize.sources.open import NotAnnotated
 from bitesize.sources.open_to_train import open_to_train
 from bitesize.sources.splits import SplitRequired, usual_split
 from bitesize.spec import Field
-from bitesize.training.adapting import fits, image_mode, is_row
+from bitesize.training.adapting import expected_rows, fits, is_row, reading_of_run, shape_in_words
 from bitesize.training.copies import copied_rows
 from bitesize.training.settings import TrainSettings, parse_labels
 from bitesize.training.tasks.base import Task
@@ -188,7 +188,7 @@ def open_for_run(
             except NotAnnotated:  # other data than the run's, such as class folders
                 pass
         settings = replace(settings, labels_as=None)
-    settings = settings.with_opening({"mode": image_mode(config) or settings.mode, **given})
+    settings = settings.with_opening({**reading_of_run(config), **given})
     features = tuple(config["features"]) if config.get("features") else None
     column = labels if labels is not None else _column_of_labels(settings)
     if not labeled:
@@ -206,20 +206,20 @@ def open_for_run(
         except (BadSetting, NotFound):  # other data than a table with that column, such as folders named after the classes
             source = open_like(settings, data, None, split, features)
     if not labeled:
-        return _as_one_row(settings, source, data, tuple(config["input_shape"]))
+        return _as_one_row(settings, source, data, expected_rows(config))
     return saved_task(config, tuple(config["classes"])).matched(source, labels, named(data))
 
 
-def _as_one_row(settings: TrainSettings, source: Source, data: Any, expected: tuple[int, ...]) -> Source:
+def _as_one_row(settings: TrainSettings, source: Source, data: Any, expected: Field) -> Source:
     """Open one file of arrays again, as one row, if it has the shape of one of the run's rows, and not of several."""
     field = source.spec["x"]
     if settings.file_is_row is not None or not isinstance(field, Field) or not named(data).endswith((".npy", ".npz")):
         return source
     whole = (len(source), *field.shape)
-    if fits(field.shape, expected) or not is_row(whole, expected):
+    if fits(field.shape, expected.shape) or not is_row(whole, expected):
         return source
     row = open_to_train(data, False, **{**settings.opening, "file_is_row": True})
-    shape = "the shape of the run's rows" if whole == expected else "an image's shape, as the run's rows have"
+    shape = shape_in_words(whole, expected)
     row.choices = (*row.choices, Choice(f"x: the file is one row: {whole} is {shape}", "file_is_row=False"))
     return row
 

@@ -14,7 +14,7 @@ from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
-from bitesize.training.adapting import mode_of
+from bitesize.training.adapting import described_rows
 from bitesize.training.data import check_alike, open_data
 from bitesize.training.epochs import choose_epochs
 from bitesize.training.estimators import build_estimator, takes_only_counts
@@ -157,7 +157,7 @@ def _config(settings: TrainSettings, loader: Loader, evaluated: list[Any], scali
         "settings": settings.as_dict(),
         "task": {"name": "classify"},
         "input_shape": list(loader.spec["x"].shape),
-        "image_mode": mode_of(loader.source),
+        **described_rows(loader.source),
         "output": "probabilities",
         "transforms": [transform.to_dict() for transform in evaluated],
         "scaling": [step.to_dict() for step in scaling.steps],

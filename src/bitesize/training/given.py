@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.decode.header import START_NBYTES, SUFFIXES, foreign_format, sniff
+from bitesize.decode.header import KINDS_OF_SUFFIXES, START_NBYTES, SUFFIXES, foreign_format, sniff
 from bitesize.errors import BadFile, BadSetting, BitesizeError, UnsupportedFile
 from bitesize.files.held import held_starts
 from bitesize.files.names import Names, show
+from bitesize.files.nifti import read_nifti_header
 from bitesize.files.npy import Header, read_header
 from bitesize.files.pread import Handle, read_into, size_of, with_file
 from bitesize.pipeline.probe import info_of_row
@@ -24,14 +25,19 @@ from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.image_modes import with_modes
 from bitesize.sources.images import ImageFiles
 from bitesize.sources.layouts.listing import REASONS
+from bitesize.sources.nifti import NiftiFiles
 from bitesize.sources.npy import NpyFiles
-from bitesize.spec import Field, Mode, Pixels
+from bitesize.sources.registry import need
+from bitesize.sources.tiff_pages import pages_of
+from bitesize.spec import Encoded, Field, Mode, Pages
 from bitesize.storage.url import is_url
 from bitesize.training.pictures import Pictures, described
 
 # Rows of a part that belong together, and their source, or the error of reading them.
 Group = tuple[NDArray[np.int64], Source | BitesizeError]
 _IMAGES = tuple(os.fsencode(suffix) for suffix in SUFFIXES)
+_TIFFS = tuple(os.fsencode(suffix) for suffix, kind in KINDS_OF_SUFFIXES.items() if kind == "TIFF")
+_VOLUMES = tuple(map(os.fsencode, NiftiFiles.suffixes))
 
 
 @dataclass
@@ -56,7 +62,7 @@ class Rows:
 
 @dataclass
 class OneEach:
-    """Files of one row each: images and `.npy` files of any size, and other files among them.
+    """Files of one row each: images, NIfTI volumes and `.npy` files of any size, and other files among them.
 
     Parameters
     ----------
@@ -66,17 +72,20 @@ class OneEach:
         Mode of decoded images; None if the run takes no images.
     orient
         Whether images are rotated upright.
-    pixels
-        Channels and dtype of images that are decoded unchanged; None for those of the first file.
+    unchanged
+        Field with channels and dtype of images that are decoded unchanged; None for those of the first file.
     axes
-        Axes of rows that are arrays, as in `bitesize.open`.
+        Axes of rows that are arrays, as in `bitesize.open`; empty where the shape decides.
+    pages
+        What the pages of TIFF files are, as in `bitesize.open`.
     """
 
     names: Names
     mode: Mode | None
     orient: bool = True
-    pixels: Pixels | None = None
-    axes: str | None = None
+    unchanged: Encoded | None = None
+    axes: str = ""
+    pages: Pages = "first"
     said: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -99,28 +108,44 @@ class OneEach:
         rows : ndarray of int64
             Row numbers of a group.
         source : Source or BitesizeError
-            Images; `.npy` files of one shape and dtype; or the error of a file that is neither.
+            Images; pages, volumes, or `.npy` files of one shape and dtype; or the error of a file that is none of these.
         """
         images: list[int] = []
-        arrays: dict[tuple[tuple[int, ...], str], list[int]] = {}
+        others: dict[Hashable, tuple[type[Source], list[int]]] = {}
         for row in self._held(start, stop):
             path = self.names.path(row)
-            if path.lower().endswith(_IMAGES):  # their type is found from their bytes when they are read
+            lower = path.lower()
+            stacked = self.pages != "first" and lower.endswith(_TIFFS)
+            if lower.endswith(_IMAGES) and not stacked:  # their type is found from their bytes when they are read
                 images.append(row)
                 continue
             try:
-                header = with_file(path, partial(_kind_of, path=path))
+                found = self._kind_of_stack(path) if stacked else self._kind_of(path)
             except BitesizeError as error:
                 yield np.array([row], np.int64), error
                 continue
-            if header is None:
+            if found is None:
                 images.append(row)
             else:
-                arrays.setdefault((header.shape, header.dtype.newbyteorder("=").str), []).append(row)
+                others.setdefault(found, (found[0], []))[1].append(row)
         if images:
             yield np.array(images, np.int64), self._images(images)
-        for rows in arrays.values():
-            yield np.array(rows, np.int64), self._opened(NpyFiles, rows)
+        for kind, rows in others.values():
+            yield np.array(rows, np.int64), self._opened(kind, rows, self.pages if kind is ImageFiles else "first")
+
+    def _kind_of_stack(self, path: bytes) -> tuple[Any, ...]:
+        """Return what pages of a TIFF that are one row have in common with those of other files in a group."""
+        pages = pages_of(path)
+        return ImageFiles, len(pages), pages[0].shape, pages[0].dtype.str
+
+    def _kind_of(self, path: bytes) -> tuple[Any, ...] | None:
+        """Return the kind of a file, and what files in a group have in common; None for an image."""
+        if path.lower().endswith(_VOLUMES):
+            need(NiftiFiles)
+            volume = with_file(path, lambda fd: read_nifti_header(fd, path, orient=self.orient))
+            return NiftiFiles, volume.row_shape
+        header = with_file(path, partial(_header_of, path=path))
+        return None if header is None else (NpyFiles, header.shape, header.dtype.newbyteorder("=").str)
 
     def _held(self, start: int, stop: int) -> Iterator[int]:
         """Yield files; while one is looked at, its beginning is in memory if it is an object."""
@@ -137,12 +162,15 @@ class OneEach:
             return BadSetting("the run was not trained on images: only .npy files of the shape of its rows can be predicted")
         return self._opened(ImageFiles, rows)
 
-    def _opened(self, kind: type[Source], rows: list[int]) -> Source | BitesizeError:
+    def _opened(self, kind: type[Source], rows: list[int], pages: Pages = "first") -> Source | BitesizeError:
         files = RowFiles(self.names.picked(rows), None, None, {})
+        mode = "unchanged" if pages != "first" else self.mode or "RGB"
         try:
-            source = kind.of_files(files, OpenOptions(mode=self.mode or "RGB", orient=self.orient, file_is_row=True))
-            source = with_modes(source, self.pixels)
-            set_axes(source, self.axes if kind is NpyFiles else None)
+            source = kind.of_files(files, OpenOptions(mode=mode, orient=self.orient, file_is_row=True, pages=pages))
+            source = with_modes(source, self.unchanged)
+            field = source.spec["x"]
+            if kind is NpyFiles and isinstance(field, Field) and len(field.shape) == len(self.axes):
+                set_axes(source, self.axes)
         except (BadFile, BadSetting) as error:
             return error
         self.said += [str(choice) for choice in source.choices if str(choice) not in self.said]
@@ -268,7 +296,7 @@ def _relative_in(part: Part, row: int) -> str:
     return below.replace(os.sep, "/")
 
 
-def _kind_of(fd: Handle, path: bytes) -> Header | None:
+def _header_of(fd: Handle, path: bytes) -> Header | None:
     """Return the header of a `.npy` file, or None for an image, by its first bytes.
 
     Raises

@@ -19,11 +19,13 @@ from bitesize.memory.plan import Plan
 from bitesize.memory.request import MemoryRequest
 from bitesize.memory.sizes import counted, format_size
 from bitesize.order.order import Shard
+from bitesize.scan.percentiles import percentiles_nbytes
 from bitesize.scan.statistics import statistics_nbytes
 from bitesize.sources.base import Source
 from bitesize.sources.decoding_need import DecodingNeed, decoding_need
 from bitesize.sources.value_range import sample_nbytes
 from bitesize.spec import Encoded
+from bitesize.training.normalize_setting import measures_all
 from bitesize.training.settings import TrainSettings, geometry
 from bitesize.training.standardize import features_nbytes
 from bitesize.training.user_model import is_file
@@ -179,10 +181,12 @@ class TrainingLoaders:
     def _measuring(self) -> tuple[int, int]:
         """Minimum and maximum bytes of measuring values, depending on the model."""
         settings, what = self._settings, self._train.spec["x"]
+        counts = percentiles_nbytes(self._train) if measures_all(settings.normalize) and what.dtype.kind in "biuf" else 0
         if isinstance(what, Encoded):
-            whole = max(need.whole for need in self._decoding)
+            whole = max(need.whole for need in self._decoding) + counts
             certain = (
                 settings.normalize == "data"
+                or counts > 0
                 or what.dtype != np.uint8
                 or (settings.normalize, settings.model) == ("model", "mlp")
             )
@@ -190,7 +194,7 @@ class TrainingLoaders:
         if what.dtype.kind not in "biuf":
             return 0, 0
         by_column = len(what.shape) == 1 and settings.normalize in ("model", "data")
-        nbytes = max(sample_nbytes(self._train), statistics_nbytes(self._train))
+        nbytes = max(sample_nbytes(self._train), counts or statistics_nbytes(self._train))
         return nbytes, max(nbytes, features_nbytes(self._train) if by_column else 0)
 
     def _sizes(self) -> list[int]:

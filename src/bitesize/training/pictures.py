@@ -86,7 +86,7 @@ def described(image: Any, mode: Mode | None) -> Field:
     if image.getexif().get(0x0112, 1) >= 5:  # rotated by 90 degrees
         width, height = height, width
     channels, dtype = pixels_of_mode(image, mode)
-    return Field((height, width, channels), dtype)
+    return Field((height, width, channels), dtype, bands=mode == "unchanged" and image.mode == "CMYK")
 
 
 def pixels_of_mode(image: Any, mode: Mode) -> Pixels:

@@ -13,7 +13,7 @@ from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
 from bitesize.memory.sizes import counted, format_size
 from bitesize.outputs.keras import batches_held, to_keras
-from bitesize.training.adapting import mode_of
+from bitesize.training.adapting import described_rows
 from bitesize.training.backend import choose_backend, load_keras
 from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.data import RunData, check_alike, open_data
@@ -216,7 +216,7 @@ def _config(
         "settings": settings.as_dict(),
         "task": task.as_dict(),
         "input_shape": list(loader.spec["x"].shape),
-        "image_mode": mode_of(loader.source),
+        **described_rows(loader.source),
         "output": prepared.output,
         "transforms": [transform.to_dict() for transform in evaluated],
         "scaling": [step.to_dict() for step in scaling.steps],

@@ -11,7 +11,8 @@ from bitesize.errors import BadSetting
 from bitesize.memory.sizes import parse_size
 from bitesize.packed.cache_settings import Cache
 from bitesize.sources.base import Source
-from bitesize.spec import Encoded, Field, is_volume
+from bitesize.spec import Encoded, Field, axes_of_rows, is_volume
+from bitesize.training.normalize_setting import named_step
 from bitesize.transforms.base import Transform, check_size
 from bitesize.transforms.crop import RandomResizedCrop, Resize
 from bitesize.transforms.geometry import Flip
@@ -66,7 +67,7 @@ class TrainSettings:
         Whether images are cropped and flipped at random.
     normalize
         Normalization of values: ``"model"`` to the range that the model expects, ``"unit"`` to 0 to 1, ``"data"`` to mean 0
-        and deviation 1 of the training data, ``"none"`` for no change.
+        and deviation 1 of the training data, ``"none"`` for no change; or a transform, as in `training.normalize_setting.named_step`.
     on_error, max_bad
         Action for a bad row; largest share of rows that may be skipped.
     cache, cache_folder
@@ -93,7 +94,7 @@ class TrainSettings:
     class_weights: bool = False
     early_stopping: int | Literal["auto"] = "auto"
     augment: bool = True
-    normalize: Literal["model", "data", "unit", "none"] = "model"
+    normalize: str = "model"
     on_error: Literal["raise", "skip"] = "raise"
     max_bad: float = 0.01
     checkpoint_every: str = "5min"
@@ -131,8 +132,7 @@ class TrainSettings:
                 raise BadSetting(f"--{name.replace('_', '-')} must be a number of epochs, or auto, not {epochs}")
         if self.weights is None and self.frozen_epochs != "auto":
             raise BadSetting("--frozen-epochs is for pretrained weights: it needs --weights")
-        if self.normalize not in ("model", "data", "unit", "none"):
-            raise BadSetting(f"--normalize must be model, data, unit or none, not {self.normalize!r}")
+        named_step(self.normalize)
         if self.folds < 0 or self.folds == 1 or not 0 <= self.fold <= self.folds:
             raise BadSetting(f"--folds must be a number of parts of at least 2, not {self.folds}")
         if self.folds and self.val is not None:
@@ -309,5 +309,5 @@ def preparation(source: Source, image_size: int | None, augment: bool) -> list[T
 
 
 def is_image(what: Field | Encoded) -> bool:
-    """Return whether rows are images: encoded, or arrays of (height, width, 1, 3 or 4)."""
-    return isinstance(what, Encoded) or (len(what.shape) == 3 and what.shape[2] in (1, 3, 4))
+    """Return whether rows are images: encoded, or arrays of (height, width, channels)."""
+    return isinstance(what, Encoded) or axes_of_rows(what) == "HWC"

@@ -9,18 +9,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bitesize.errors import BadFile, BadSetting
+from bitesize.errors import BadFile, BadSetting, first_few
 from bitesize.memory.budget import Budget
 from bitesize.outputs.finite import find_odd
+from bitesize.scan.normalization import measured_window
 from bitesize.scan.statistics import statistics
 from bitesize.sources.base import Source
 from bitesize.sources.value_range import ValueRange, value_range
-from bitesize.spec import Encoded, Field
+from bitesize.spec import Encoded, Field, field_channels
 from bitesize.training.finite_rows import WAYS
+from bitesize.training.normalize_setting import named_step
 from bitesize.training.standardize import measure_features
 from bitesize.transforms.base import Step, from_dict
 from bitesize.transforms.color import ColorMatrix
 from bitesize.transforms.normalize import Normalize, Scale
+from bitesize.transforms.window import Percentiles, Window
 
 Kind = Literal["bytes", "unit", "words", "other"]
 # Number of rows of the sample. More than the default of value_range: no images are decoded.
@@ -140,7 +143,7 @@ def choose_scaling(
     source
         The training data, with the field ``x``.
     normalize
-        ``"model"``, ``"data"``, ``"unit"`` or ``"none"``, as in ``bitesize train --normalize``.
+        ``"model"``, ``"data"``, ``"unit"``, ``"none"`` or the name of a transform, as in ``bitesize train --normalize``.
     expected
         Preprocessing that the model expects, as a color matrix on values of 0 to 255, shape (3, 4); None for values of 0 to 1.
     values
@@ -166,6 +169,8 @@ def choose_scaling(
     dark = measured and values.maximum < (whole or 0) * _LEAST_SHARE
     # A model that expects bytes takes dark photographs unchanged, but not 12 bits in 16.
     few = dark and (values.kind == "words" or (values.kind == "bytes" and expected is None))
+    if (step := named_step(normalize)) is not None:
+        return _by_step(step, source, values, budget, on_error)
     if normalize == "none":
         return _said([], values, "taken as stored")
     if nonnegative and (values.minimum < 0 or normalize == "data"):
@@ -179,7 +184,7 @@ def choose_scaling(
     if whole is None:
         return _by_extremes(source, values, budget, on_error)
     if normalize == "model" and expected is not None:
-        return _said([_to_model(expected, values, channels_of(field))], values, "scaled to what the model expects")
+        return _said([_to_model(expected, values, field)], values, "scaled to what the model expects")
     if whole == 1.0:
         return _said([], values, "taken as stored")
     return _said([Scale(1 / whole)], values, f"scaled by 1/{whole:.0f}")
@@ -223,6 +228,8 @@ def adapt_scaling(steps: Sequence[Step], trained: Values, given: Values) -> tupl
         If the data's values are clearly in other units.
     """
     as_of_run = list(steps)
+    if any(isinstance(step, Percentiles) for step in steps):
+        return as_of_run, None  # each row is scaled by itself, whatever its range
     steps = [_stored_as(step, trained, given) for step in steps]
     if given.kind == trained.kind and trained.kind != "other":
         return steps, None
@@ -258,22 +265,35 @@ def _times(value: float | tuple[float, ...] | None, factor: float) -> float | tu
 
 
 def channels_of(field: Field | Encoded) -> int:
-    """Return the number of channels of images, and 1 for other rows."""
-    if isinstance(field, Encoded):
-        return field.channels
-    return field.shape[2] if len(field.shape) == 3 else 1
+    """Return the number of channels of images and volumes, and 1 for other rows."""
+    return field.channels if isinstance(field, Encoded) else field_channels(field) or 1
 
 
-def _to_model(expected: NDArray[np.float64], values: Values, channels: int) -> Step:
+def _to_model(expected: NDArray[np.float64], values: Values, field: Field | Encoded) -> Step:
     """Compose the scaling of stored values to 0 to 255 with the preprocessing that the model expects."""
     factor, offset = {"bytes": (1.0, 0.0), "words": (_BYTE / _WORD, 0.0)}.get(values.kind, (_BYTE, 0.0))
     if values.minimum < 0:
         factor, offset = _BYTE / 2, _BYTE / 2
     colors = expected[:, :3]
     matrix = np.column_stack([colors * factor, colors.sum(axis=1) * offset + expected[:, 3]])
-    if channels in (3, 4):
+    channels = channels_of(field)
+    if channels == 3 or (channels == 4 and not field.bands):
         return ColorMatrix(tuple(matrix.reshape(-1).tolist()))
     return Scale(float(matrix[:, :3].sum(axis=1).mean()), float(matrix[:, 3].mean()))
+
+
+def _by_step(
+    step: Window | Percentiles, source: Source, values: Values, budget: Budget, on_error: Any
+) -> Scaling:  # fmt: skip
+    of = "the window"
+    if isinstance(step, Percentiles):
+        of = f"percentiles {step.low:g} and {step.high:g} of {'the training data' if step.of_data else 'each row'}"
+        if not step.of_data:
+            return _said([step], values, f"{of} brought to 0 ... 1, others clipped")
+        step = measured_window(source, step, budget, on_error)
+    centers, widths = (np.atleast_1d(np.array(numbers)) for numbers in (step.center, step.width))
+    ranges = [f"{center - width / 2:g} ... {center + width / 2:g}" for center, width in zip(centers, widths, strict=True)]
+    return _said([step], values, f"{of} {first_few(ranges, 4)} brought to 0 ... 1, others clipped")
 
 
 def _by_statistics(source: Source, values: Values, budget: Budget, on_error: Any, max_bad: float) -> Scaling:

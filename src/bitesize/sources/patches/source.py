@@ -70,7 +70,7 @@ class Patches(Source):
         counts = np.array([len(each) for each in layouts], np.int64)
         self._ends = np.cumsum(counts)
         first = images[0]
-        self.spec = {"x": Field(size + first.channels, first.dtype, axes=first.axes)}
+        self.spec = {"x": Field(size + first.channels, first.dtype, axes=first.axes, bands=first.bands)}
         if masks:
             axes = "HW" if len(size) == 2 else "DHW"
             self.spec["y"] = Field(size, masks[0].dtype, mask=True, axes=axes)

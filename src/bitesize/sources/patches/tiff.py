@@ -46,6 +46,10 @@ class _Index(NamedTuple):
     fill: Any
 
 
+# Photometric interpretation of colors, and fourth samples that are alpha.
+_RGB, _ALPHA = 2, ((1,), (2,))
+
+
 @dataclass(frozen=True)
 class _Opened:
     """An image of a file: its axes as tifffile names them, its tiles, and values that lie in the file unchanged."""
@@ -57,6 +61,7 @@ class _Opened:
     planes: int  # channels that are stored as tiles of their own
     index: _Index | None
     plain: OnDisk | None
+    bands: bool = True
 
 
 class TiffImage(TiledImage):
@@ -202,8 +207,11 @@ def open_tiff(path: str, level: int, axes: str | None, tile: Callable[[int], Coo
     if opened.plain is not None:
         array = LazyArray(opened.plain)
         turned = array.transpose([opened.axes.index(axis) for axis in order])
-        return LazyImage(turned, path, order, tile(len(order.removesuffix("C"))))
-    return TiffImage(name, level, state, opened, order)
+        image: TiledImage = LazyImage(turned, path, order, tile(len(order.removesuffix("C"))))
+    else:
+        image = TiffImage(name, level, state, opened, order)
+    image.bands = opened.bands
+    return image
 
 
 def _read_file(path: bytes, level: int) -> _Opened:
@@ -291,6 +299,7 @@ def _read_index(tiff: Any, path: bytes, level: int) -> _Opened:
     page = series.keyframe
     axes, shape = _axes_of(series, path)
     dtype = page.dtype
+    bands = page.photometric != _RGB or tuple(page.extrasamples)[:1] not in _ALPHA
     if dtype is None or dtype.kind not in "buif":
         raise UnsupportedFile(f"{show(path)} has values of type {page.sampleformat} with {page.bitspersample} bits")
     if (
@@ -301,7 +310,7 @@ def _read_index(tiff: Any, path: bytes, level: int) -> _Opened:
     ):
         stored = np.dtype(tiff.byteorder + dtype.char)
         _check_size(tiff, series.dataoffset, math.prod(shape) * dtype.itemsize, path)
-        return _Opened(axes, shape, dtype, (1, 1), 1, None, OnDisk(path, series.dataoffset, shape, stored))
+        return _Opened(axes, shape, dtype, (1, 1), 1, None, OnDisk(path, series.dataoffset, shape, stored), bands)
     if page.compression not in _STOPPING | _IMAGES:
         raise UnsupportedFile(
             f"{show(path)} is compressed by {page.compression!r}, whose tiles cannot be read with bounded memory: save it with "
@@ -328,7 +337,7 @@ def _read_index(tiff: Any, path: bytes, level: int) -> _Opened:
     )
     for each in pages:  # the index has all of it as arrays
         _forget(each)
-    return _Opened(axes, shape, dtype, tile, len(pages) if by_page else separate, index, None)
+    return _Opened(axes, shape, dtype, tile, len(pages) if by_page else separate, index, None, bands)
 
 
 def _table(each: list[Any], tiles: int, path: bytes) -> NDArray[np.int64]:

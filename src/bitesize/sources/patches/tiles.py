@@ -34,6 +34,8 @@ class TiledImage(ABC):
         Shape without channels, and shape of a pixel: ``(channels,)``, or ``()`` if there is no such axis.
     tile_nbytes : int
         Bytes of a decoded tile.
+    bands : bool
+        Whether four channels of 8 bits are bands rather than colors with alpha.
     """
 
     name: str
@@ -44,6 +46,7 @@ class TiledImage(ABC):
     spatial: tuple[int, ...]
     channels: tuple[int, ...]
     tile_nbytes: int
+    bands: bool = False
 
     @abstractmethod
     def tile(self, at: Coordinates) -> NDArray[Any]:
