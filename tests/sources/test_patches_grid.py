@@ -50,8 +50,8 @@ def test_the_patches_of_a_block_are_neighbors(axes):
 @given(st.lists(AXIS, min_size=2, max_size=3))
 def test_a_band_is_all_blocks_beside_each_other_along_the_last_axis(axes):
     grid = grid_of(axes)
-    assert set(grid.bands().tolist()) <= set(grid.starts().tolist())
-    for first, stop in itertools.pairwise([*grid.bands().tolist(), len(grid)]):
+    assert set(grid.swaths().tolist()) <= set(grid.starts().tolist())
+    for first, stop in itertools.pairwise([*grid.swaths().tolist(), len(grid)]):
         indices = grid.indices(np.arange(first, stop))
         assert set(indices[:, -1].tolist()) == set(range(grid.counts[-1]))
         blocks = indices[:, :-1] // np.array(grid.block[:-1])

@@ -50,7 +50,7 @@ def test_blocks_and_bands_promise_the_reads_that_are_made(axes, most, row):
     stride = tuple(min(a[0], a[1]) for a in axes)
     extent, promised, streams = choose_grid(shape, size, stride, [Tile(tile, math.prod(tile))], row, most)
     grid = Grid(shape, size, stride, extent)
-    together = grid.bands() if streams else grid.starts()
+    together = grid.swaths() if streams else grid.starts()
     edges = [*together.tolist(), len(grid)]
     read = sum(len(tiles_in(grid, first, stop, tile)) for first, stop in itertools.pairwise(edges))
     assert math.isclose(read / math.prod(-(-n // t) for n, t in zip(shape, tile, strict=True)), promised)
@@ -68,7 +68,7 @@ def test_a_cell_of_random_places_touches_no_more_tiles_than_promised(axes, n, mo
     places = Scattered(shape, size, cell, 0, 0, n)
     for first, stop in itertools.pairwise([*places.starts().tolist(), n]):
         assert len(tiles_in(places, first, stop, tile)) <= cell_tiles(cell, size, tile)
-    assert set(places.bands().tolist()) <= set(places.starts().tolist())
+    assert set(places.swaths().tolist()) <= set(places.starts().tolist())
 
 
 CASES = {
@@ -112,13 +112,13 @@ def test_a_batch_of_a_banded_source_comes_from_several_places():
         first = next(iter(loader))["at"].copy()
         assert len(np.unique(first[:, 0] // 512)) > 1
         assert (np.ptp(first, axis=0) > 512).any()
-    assert "one after another in bands" in str(source.explain())
+    assert "one after another in swaths" in str(source.explain())
 
 
 @pytest.mark.parametrize("keep", [None, lambda x: bool(x.mean() > 120)])
 def test_bands_stay_bands_without_refused_patches_and_in_a_split(keep):
     image = np.random.default_rng(0).integers(0, 256, (1024, 1024), np.uint8)
-    image[:200] = 0  # the first bands have no patch that is kept
+    image[:200] = 0  # the first swaths have no patch that is kept
     source = bs.patches(image, 64, stride=32, block="128 KiB", keep=keep)
     train, rest = source.split(0.8, seed=1)
     for part in (source, train, rest):

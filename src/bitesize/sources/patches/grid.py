@@ -1,7 +1,7 @@
 """Where the patches of an image begin, and in which order: block by block, so that the patches of a block share their tiles.
 
-Blocks that lie beside each other along the last axis form a band. Blocks are large enough to be read alone, or they are narrow, and the
-blocks of a band are read one after another: see `sources.patches.layout`.
+Blocks that lie beside each other along the last axis form a swath. Blocks are large enough to be read alone, or they are narrow, and the
+blocks of a swath are read one after another: see `sources.patches.layout`.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Grid:
             sizes = (sizes[:, None] * extents).reshape(-1)
         return np.cumsum(sizes) - sizes
 
-    def bands(self) -> NDArray[np.int64]:
-        """Return the first patch of each band: blocks beside each other along the last axis."""
+    def swaths(self) -> NDArray[np.int64]:
+        """Return the first patch of each swath: blocks beside each other along the last axis."""
         along = -(-self.counts[-1] // self.block[-1])
         return self.starts()[::along]
 
@@ -121,7 +121,7 @@ class Scattered:
         order = np.lexsort((*columns[::-1], cells))
         self._places = np.stack(columns, axis=1)[order]
         cells = cells[order]
-        self._starts, self._bands = _changes(cells), _changes(cells // along)
+        self._starts, self._swaths = _changes(cells), _changes(cells // along)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -135,14 +135,14 @@ class Scattered:
         """Return the first patch of each cell."""
         return self._starts
 
-    def bands(self) -> NDArray[np.int64]:
-        """Return the first patch of each band: cells beside each other along the last axis."""
-        return self._bands
+    def swaths(self) -> NDArray[np.int64]:
+        """Return the first patch of each swath: cells beside each other along the last axis."""
+        return self._swaths
 
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
-        return self._places.nbytes + self._starts.nbytes + self._bands.nbytes
+        return self._places.nbytes + self._starts.nbytes + self._swaths.nbytes
 
 
 def _changes(values: NDArray[np.int64]) -> NDArray[np.int64]:

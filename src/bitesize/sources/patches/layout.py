@@ -1,10 +1,10 @@
-"""How the patches of an image are read, so that each tile is read about once: in blocks, or in bands of narrow blocks.
+"""How the patches of an image are read, so that each tile is read about once: in blocks, or in swaths of narrow blocks.
 
 A block is read alone, and all blocks are shuffled. The tiles at its border are read again for its neighbors, which is little if the block
 is large. Patches that overlap by half need blocks that are too large for memory: eleven tiles along each axis for 1.2 reads of a tile.
 
-A band is as wide as the image. Its blocks are read one after another, and what neighbors share stays in memory, so that tiles are read
-again only above and below the band. Bands are shuffled, and a batch is from several of them (streams).
+A swath is as wide as the image. Its blocks are read one after another, and what neighbors share stays in memory, so that tiles are read
+again only above and below the swath. Swaths are shuffled, and a batch is from several of them (streams).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bitesize.sources.patches.grid import Sizes, count
 _ENOUGH, _ALL_TRIED, _STEP = 1.15, 64, 1.1
 # Fewest patches of a block.
 _FEWEST = 8
-# Most bands that are read at the same time: powers of two, which numbers of ranks divide.
+# Most swaths that are read at the same time: powers of two, which numbers of ranks divide.
 _STREAMS = (8, 4, 2)
 # Most bytes of the blocks and tiles of all streams, as a multiple of ``block=``, for blocks wider than a patch.
 _WIDE = 1.25
@@ -47,7 +47,7 @@ class Reading(NamedTuple):
     reads : float
         How often a tile is read in an epoch on average.
     streams : int or None
-        Number of bands that are read at the same time; None if blocks are read alone.
+        Number of swaths that are read at the same time; None if blocks are read alone.
     """
 
     extent: Sizes
@@ -67,7 +67,7 @@ def choose_grid(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Tile],
     row
         Bytes of a patch.
     most
-        Most bytes of the patches of a block, and of a band's block and its tiles.
+        Most bytes of the patches of a block, and of a swath's block and its tiles.
 
     Examples
     --------
@@ -78,8 +78,8 @@ def choose_grid(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Tile],
     Reading(extent=(13, 1), reads=1.125, streams=4)
     """
     block, reads = choose_block(shape, size, stride, [tile.shape for tile in tiles], max(1, most // row))
-    bands = None if reads <= _ENOUGH else choose_bands(shape, size, stride, tiles, row, most)
-    return bands if bands is not None and bands.reads < reads else Reading(block, reads, None)
+    swaths = None if reads <= _ENOUGH else choose_swaths(shape, size, stride, tiles, row, most)
+    return swaths if swaths is not None and swaths.reads < reads else Reading(block, reads, None)
 
 
 def choose_block(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Sizes], most: int) -> tuple[Sizes, float]:
@@ -110,10 +110,10 @@ def choose_block(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Sizes
     return _best(tried, rows, reads)
 
 
-def choose_bands(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Tile], row: int, most: int) -> Reading | None:
-    """Choose the height of bands (and their depth), with the parameters of `choose_grid`.
+def choose_swaths(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Tile], row: int, most: int) -> Reading | None:
+    """Choose the height of swaths (and their depth), with the parameters of `choose_grid`.
 
-    None if a block of a band and its tiles do not fit ``most`` bytes.
+    None if a block of a swath and its tiles do not fit ``most`` bytes.
     """
     heights = shape[:-1], size[:-1], stride[:-1]
     tried = [_candidates(count(*of_axis), max(1, most // row)) for of_axis in zip(*heights, strict=True)]

@@ -21,7 +21,7 @@ from bitesize.sources.choices import Choice
 from bitesize.sources.options import OpenOptions
 from bitesize.sources.patches.grid import Grid, Scattered
 from bitesize.sources.patches.kept import KeptPatches, decided, in_threads, keep_function
-from bitesize.sources.patches.layout import Reading, Tile, choose_bands, choose_cells, choose_grid
+from bitesize.sources.patches.layout import Reading, Tile, choose_cells, choose_grid, choose_swaths
 from bitesize.sources.patches.opening import Wanted, check_alike, check_masks, for_axes, open_images, whole_sizes
 from bitesize.sources.patches.source import Patches
 from bitesize.sources.patches.tiles import TiledImage
@@ -178,9 +178,9 @@ def _on_grid(
         choose_grid(image.spatial, size, stride, read_in, row, block)
         for image, read_in in zip(images, _tiles(images, masks), strict=True)
     ]
-    if any(each.streams for each in chosen):  # then bands in all images, so that all blocks are small
+    if any(each.streams for each in chosen):  # then swaths in all images, so that all blocks are small
         chosen = [
-            each if each.streams else choose_bands(image.spatial, size, stride, read_in, row, block) or each
+            each if each.streams else choose_swaths(image.spatial, size, stride, read_in, row, block) or each
             for image, read_in, each in zip(images, _tiles(images, masks), chosen, strict=True)
         ]
     layouts = [Grid(image.spatial, size, stride, each.extent) for image, each in zip(images, chosen, strict=True)]
@@ -222,7 +222,7 @@ def _tiles(images: Sequence[TiledImage], masks: Sequence[TiledImage]) -> list[li
 
 
 def _streams(chosen: Sequence[Reading], layouts: Sequence[Grid | Scattered], most: int) -> int | None:
-    """Return the number of bands that are read at the same time, whose blocks have at most so many patches; in all images."""
+    """Return the number of swaths that are read at the same time, whose blocks have at most so many patches; in all images."""
     streams = min((each.streams for each in chosen if each.streams), default=None)
     if streams is None:
         return None
@@ -239,7 +239,7 @@ def _with_reads(source: Patches, chosen: Sequence[Reading], block: int) -> Patch
     first, on_grid = chosen[0], source.grids is not None
     said = f"{'blocks' if on_grid else 'cells'} of up to {_times(first.extent)} {'patches' if on_grid else 'pixels'}"
     if source._streams:
-        said += f", one after another in bands, {source._streams} of them at a time"
+        said += f", one after another in swaths, {source._streams} of them at a time"
     said += f": a tile is read {source.reads_per_tile:.2f} times an epoch"
     source.choices = (Choice(said, "block="),)
     if source.reads_per_tile > _MANY_READS:

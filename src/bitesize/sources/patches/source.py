@@ -42,7 +42,7 @@ class Patches(Source):
     several
         Whether rows have the field ``image``.
     streams
-        Number of bands that are read at the same time; None if blocks are read alone.
+        Number of swaths that are read at the same time; None if blocks are read alone.
 
     Attributes
     ----------
@@ -80,8 +80,8 @@ class Patches(Source):
         self.reads_per_tile = 1.0
         starts = [each.starts() + end - len(each) for each, end in zip(layouts, self._ends.tolist(), strict=True)]
         self._starts = np.concatenate([*starts, self._ends[-1:]])
-        bands = [each.bands() + end - len(each) for each, end in zip(layouts, self._ends.tolist(), strict=True)]
-        self._bands = np.concatenate(bands) if streams else None
+        swaths = [each.swaths() + end - len(each) for each, end in zip(layouts, self._ends.tolist(), strict=True)]
+        self._swaths = np.concatenate(swaths) if streams else None
         self._cache = TileCache(self._most_cached(self._images))
         self._mask_cache = TileCache(self._most_cached(self._masks))
 
@@ -145,11 +145,11 @@ class Patches(Source):
     # --- reading by blocks -------------------------------------------------------------------------------------------
 
     def chunks(self) -> ChunkStarts:
-        """Return the blocks: neighbors, whose tiles are read once. The blocks of a band are a group."""
+        """Return the blocks: neighbors, whose tiles are read once. The blocks of a swath are a group."""
         if self._kept is None:
-            return ChunkStarts(self._starts, None, self._bands, self._streams)
-        groups = None if self._bands is None else np.unique(self._kept.rows(self._bands))
-        if groups is not None and groups[-1] == len(self._kept):  # bands at the end without a kept patch
+            return ChunkStarts(self._starts, None, self._swaths, self._streams)
+        groups = None if self._swaths is None else np.unique(self._kept.rows(self._swaths))
+        if groups is not None and groups[-1] == len(self._kept):  # swaths at the end without a kept patch
             groups = groups[:-1]
         return ChunkStarts(np.unique(self._kept.rows(self._starts)), None, groups, self._streams)
 
@@ -159,18 +159,18 @@ class Patches(Source):
         return True
 
     def _most_cached(self, images: Sequence[TiledImage]) -> int:
-        """Return the bytes of tiles to keep: of a row of patches in a block and of the next row, or of the blocks of some bands."""
+        """Return the bytes of tiles to keep: of a row of patches in a block and of the next row, or of the blocks of some swaths."""
         most = 0
         # At the end of a pass, the first blocks of the next one are read as well.
-        bands = None if self._streams is None else self._streams + self._streams // 4
+        swaths = None if self._streams is None else self._streams + self._streams // 4
         for image, layout in zip(images, self._layouts, strict=bool(images)):
             tile = image.tile_shape
             if isinstance(layout, Grid):
                 block = block_tiles(layout.shape, self.size, layout.stride, tile, layout.block)
                 row = -(-(self.size[0] - 1) // tile[0]) + 1
-                shared = math.prod(block) * bands if bands else row * math.prod(block[1:])
+                shared = math.prod(block) * swaths if swaths else row * math.prod(block[1:])
             else:
-                shared = cell_tiles(layout.cell, self.size, tile) * (bands or 0)
+                shared = cell_tiles(layout.cell, self.size, tile) * (swaths or 0)
             most = max(most, (min(math.prod(image.tile_counts), shared) + _SPARE_TILES) * image.tile_nbytes)
         return most
 
@@ -199,7 +199,7 @@ class Patches(Source):
         """Bytes of the cache of tiles, of the index of tiles, and of places."""
         held = self._most_cached(self._images) + self._most_cached(self._masks)
         held += sum(each.nbytes for each in (*self._images, *self._masks, *self._layouts))
-        held += 0 if self._bands is None else self._bands.nbytes
+        held += 0 if self._swaths is None else self._swaths.nbytes
         return held + self._starts.nbytes + (0 if self._kept is None else self._kept.nbytes)
 
     # --- facts -------------------------------------------------------------------------------------------------------
