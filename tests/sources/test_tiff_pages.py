@@ -99,3 +99,12 @@ def test_other_settings_are_refused(folder):
         bs.open(folder, pages="all")
     with pytest.raises(BadSetting, match="leave out mode='RGB'"):
         bs.open(folder, pages="rows", mode="RGB")
+
+
+@pytest.mark.parametrize("pages", ["first", "channels", "depth", "rows"])
+def test_pages_of_data_that_have_none_are_refused(tmp_path, pages):
+    np.save(tmp_path / "x.npy", np.zeros((4, 8, 8), np.uint8))
+    (tmp_path / "y.csv").write_text("a,b\n1,2\n3,4\n")
+    for data in (tmp_path / "x.npy", tmp_path / "y.csv", np.zeros((4, 8, 8), np.uint8)):
+        with pytest.raises(bs.BadSetting, match=f"pages='{pages}' is for TIFF files and series of DICOM files"):
+            bs.open(data, pages=pages)

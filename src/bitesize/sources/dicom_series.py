@@ -57,6 +57,7 @@ class DicomSeries(Source):
     """
 
     title = "DICOM series as volumes"
+    takes_pages = True
     package = "pydicom"
     reads_files = True
 

@@ -41,6 +41,7 @@ class ImageFiles(FileSource):
 
     title = "images: JPEG, PNG, WebP, BMP, TIFF, GIF, JPEG 2000, PNM, AVIF"
     suffixes = SUFFIXES
+    takes_pages = True
 
     def __init__(
         self,

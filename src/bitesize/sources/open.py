@@ -25,6 +25,7 @@ from bitesize.sources.image_modes import with_modes
 from bitesize.sources.layouts.listing import with_choices
 from bitesize.sources.options import LabelsAs
 from bitesize.sources.registry import match_object
+from bitesize.sources.row_source import RowSource
 from bitesize.sources.rules import open_by_rules, open_folder
 from bitesize.spec import Encoded, Field, Mode, Pages, check_pages
 from bitesize.storage import paths, remote
@@ -237,6 +238,8 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
         raise NotAnnotated(
             f"labels_as={options.labels_as!r} is for images with annotated objects in the layouts of COCO, YOLO and Pascal VOC, but this data is {source!r}"
         )
+    if options.pages is not None and not _takes_pages(source):
+        raise BadSetting(f"pages={options.pages!r} is for TIFF files and series of DICOM files, but this data is {source!r}")
     if options.tag_delimiter:
         field = source.spec.get(source.label_name or "")
         if not isinstance(field, Field) or not field.shape:
@@ -244,6 +247,10 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
                 f"tag_delimiter={options.tag_delimiter!r} separates tags in text labels, but this data has none"
             )
     return source
+
+
+def _takes_pages(source: RowSource) -> bool:
+    return source.takes_pages or any(map(_takes_pages, source.derived_from))
 
 
 class NotAnnotated(BadSetting):

@@ -48,6 +48,8 @@ class RowSource(RowContract):
         Names of the table columns stacked along the last axis of the field ``x``; None for other data.
     target_names : tuple of str or None
         Names of the columns stacked along the last axis of the labels, where these are several numbers; None for other labels.
+    takes_pages : bool
+        Whether the option ``pages`` of `bitesize.open` has a meaning for the rows.
     first_images : Mapping of str to bytes
         Beginnings of the first image of fields, where opening has read them: rows stored in large parts are not read for it.
     mixture : Mixture or None
@@ -72,6 +74,7 @@ class RowSource(RowContract):
     weight_name: str | None = None
     feature_names: tuple[str, ...] | None = None
     target_names: tuple[str, ...] | None = None
+    takes_pages: ClassVar[bool] = False
     first_images: Mapping[str, bytes] = {}
     mixture: Mixture | None = None
 

@@ -70,6 +70,8 @@ class TiffPages(FileSource):
         If tifffile is not installed.
     """
 
+    takes_pages = True
+
     def __init__(
         self,
         names: Names,
