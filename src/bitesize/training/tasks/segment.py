@@ -1,4 +1,4 @@
-"""Task segment: one class per pixel."""
+"""Task segment: one class per pixel of an image, or voxel of a volume."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.base import Source
+from bitesize.spec import is_volume
 from bitesize.training.mask_predictions import MaskPredictions
 from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task
 from bitesize.training.tasks.labels import describe_labels
@@ -43,7 +44,9 @@ class Segment(Task):
     weighs
         Whether pixels are weighted so that all classes count equally.
     size
-        Height and width of the model's input; of a saved run.
+        Height and width of the model's input, or depth, height and width; of a saved run.
+    dimensions
+        Number of axes of masks: 2 for images, 3 for volumes.
     """
 
     numbers: tuple[int, ...] = ()
@@ -51,6 +54,7 @@ class Segment(Task):
     counts: tuple[int, ...] = ()
     weighs: bool = False
     size: tuple[int, ...] = ()
+    dimensions: int = 2
 
     name: ClassVar[str] = "segment"
     one: ClassVar[str] = "class"
@@ -98,7 +102,8 @@ class Segment(Task):
                 f"{_MOST_CLASSES} classes"
             )
         counts = tuple(found.get(number, 0) for number in numbers)
-        return cls(names, loss, numbers, ignored, counts), source
+        dimensions = 3 if is_volume(source.spec["x"]) else 2
+        return cls(names, loss, numbers, ignored, counts, dimensions=dimensions), source
 
     def matched(self, source: Source, labels: str | None, where: str) -> Source:
         """Return other data, which needs masks, too."""
@@ -144,13 +149,14 @@ class Segment(Task):
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return one value per class for each pixel."""
-        return (*shape[:2], len(self.names))
+        return (*shape[: self.dimensions], len(self.names))
 
     def fits_output(self, given: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
         """Return whether outputs have one value per class for each pixel, or of two classes one value; sides may be unknown."""
-        if len(given) != 4 or any(side not in (None, need) for side, need in zip(given[1:3], shape, strict=False)):
+        sides = given[1:-1]
+        if len(sides) != self.dimensions or any(side not in (None, need) for side, need in zip(sides, shape, strict=False)):
             return False
-        return given[3] == len(self.names) or (given[3] == 1 and len(self.names) == 2)
+        return given[-1] == len(self.names) or (given[-1] == 1 and len(self.names) == 2)
 
     def ending(self, activation: str, count: int | None) -> Output | None:
         """Return the type of outputs that end in an activation: one value per pixel ends in a sigmoid, several in a softmax."""
@@ -160,7 +166,7 @@ class Segment(Task):
 
     def head(self, keras: Any) -> Any:
         """Return a convolution of single pixels."""
-        return keras.layers.Conv2D(len(self.names), 1)
+        return getattr(keras.layers, f"Conv{self.dimensions}D")(len(self.names), 1)
 
     def default_model(self, shape: tuple[int, ...]) -> str | None:
         """Return the U-Net."""
@@ -311,14 +317,15 @@ class Segment(Task):
     def as_dict(self) -> dict[str, Any]:
         """Return the settings."""
         more = {"numbers": list(self.numbers), "ignored": self.ignored, "counts": list(self.counts), "weighs": self.weighs}
-        return {**super().as_dict(), **more}
+        return {**super().as_dict(), **more, "dimensions": self.dimensions}
 
     @classmethod
     def saved(cls, names: tuple[str, ...], saved: Mapping[str, Any]) -> Self:
         """Return the task from its settings, and the shape of the run's rows."""
         numbers, counts = tuple(saved["numbers"]), tuple(saved["counts"])
-        size = tuple(saved.get("input_shape", ()))[:2]
-        return cls(names, saved["loss"], numbers, saved["ignored"], counts, saved["weighs"], size)
+        dimensions = saved.get("dimensions", 2)  # earlier versions had images only
+        size = tuple(saved.get("input_shape", ()))[:dimensions]
+        return cls(names, saved["loss"], numbers, saved["ignored"], counts, saved["weighs"], size, dimensions)
 
 
 class _Shares(Tally):
