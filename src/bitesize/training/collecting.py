@@ -80,11 +80,11 @@ class _Collector:
     """Collector of parts."""
 
     def __init__(self, config: Mapping[str, Any], opening: dict[str, Any], labels: str | None, split: str | None) -> None:
-        self.given = Given()
         self._config, self._opening, self._labels, self._split = config, opening, labels, split
         self._shape = tuple(config["input_shape"])
         self._mode = opening.get("mode") or image_mode(config)
         self._orient = opening.get("orient", config["settings"].get("orient", True))
+        self.given = Given(orient=self._orient)
         self._axes = opening.get("axes") or config["settings"].get("axes")
         # Whether the user has defined the layout of the data: then it is not inspected file by file.
         self._said = labels is not None or split is not None or any(name in opening for name in _LAYOUT)
