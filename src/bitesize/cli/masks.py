@@ -150,7 +150,9 @@ class MaskFiles:
 
         given = self._given.path(row)
         if given is not None and os.path.exists(path) and os.path.exists(given) and os.path.samefile(path, given):
-            raise BadSetting(f"the mask of {self._given.describe(row)} would replace it: use a folder of its own for --masks")
+            raise BadSetting(
+                f"the mask of {self._given.describe(row)} would replace it: use a folder of its own for --masks"
+            )
 
     def _name(self, row: int, suffix: str) -> str:
         """Return the relative path of a mask; of images with the same name but another suffix, the later ones keep theirs."""

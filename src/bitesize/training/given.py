@@ -228,7 +228,13 @@ class Given:
         """Return the path of the file of a row, or None if it has no file of its own."""
         for part in self.parts:
             if row < len(part):
-                return part.names.path(row) if isinstance(part, OneEach) else part.source.path(row) if isinstance(part, Rows) else None
+                return (
+                    part.names.path(row)
+                    if isinstance(part, OneEach)
+                    else part.source.path(row)
+                    if isinstance(part, Rows)
+                    else None
+                )
             row -= len(part)
         raise IndexError(row)
 

@@ -24,6 +24,8 @@ VOID, _FEW = 255, 64
 # Masks with more numbers than this have numbers of objects, or are images.
 _MOST_CLASSES = 256
 _SHOWN = 12
+# Bytes for each pixel whose scores are counted: true and predicted classes as int64, which of them count, and the pairs of both.
+_NUMBERS_NBYTES = 48
 _MODELS = (
     "use unet, or a model of your own, file.py:function or a .keras file, that returns one value per class for each pixel"
 )
@@ -227,6 +229,11 @@ class Segment(Task):
         """Numbers of the score of a batch of two rows; those of larger batches are not larger."""
         return max(1, len(self.names) ** 2 // 2)
 
+    @property
+    def scoring_nbytes(self) -> int:
+        """Bytes for the outputs and scores of one row: four arrays of a value per class, and the numbers of classes in several types."""
+        return self.width * (4 * 4 * len(self.names) + _NUMBERS_NBYTES)
+
     def decode(self, outputs: NDArray[Any], output: Output) -> NDArray[Any]:
         """Return logarithms of probabilities, with one value per class."""
         if outputs.shape[-1] == 1:
@@ -258,9 +265,11 @@ class Segment(Task):
 
     def held(self, predictions: NDArray[np.float32]) -> NDArray[Any]:
         """Return predictions as the numbers of classes in masks; 0 for rows without a prediction."""
-        numbers = np.asarray(self.numbers, self.mask_dtype)[np.nan_to_num(predictions).astype(np.int64)]
-        numbers[np.isnan(predictions[:, :1]).any(axis=1)] = 0
-        return numbers
+        numbers, held = np.asarray(self.numbers, self.mask_dtype), np.zeros(predictions.shape, self.mask_dtype)
+        for prediction, mask in zip(predictions, held, strict=True):  # one by one: indices take eight bytes each
+            if not np.isnan(prediction[:1]).any():
+                mask[...] = numbers[prediction.astype(np.int64)]
+        return held
 
     @property
     def mask_dtype(self) -> np.dtype[Any]:
@@ -269,8 +278,10 @@ class Segment(Task):
 
     def shares(self, predictions: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the share of each class, shape (rows, classes)."""
-        columns = [(predictions == number).mean(axis=1) for number in range(len(self.names))]
-        return np.stack(columns, axis=1) if len(predictions) else np.empty((0, len(self.names)))
+        shares = np.empty((len(predictions), len(self.names)))
+        for row, prediction in enumerate(predictions):
+            shares[row] = [(prediction == number).mean() for number in range(len(self.names))]
+        return shares
 
     def columns(self, predictions: NDArray[np.float32], known: NDArray[np.bool_]) -> list[Column]:
         """Return the share of each class."""
@@ -336,7 +347,7 @@ class _Shares(Tally):
 
     def add(self, predictions: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
         """Count the pixels."""
-        self._sums += self._task.shares(predictions[known]).sum(axis=0)
+        self._sums += self._task.shares(predictions)[known].sum(axis=0)
         self._rows += int(known.sum())
 
     def line(self) -> str:
