@@ -133,7 +133,7 @@ class _Reader:
                 f"the mask of {self._source.describe(row)} (row {row}) has the number {odd}, but masks need 0 to {_MOST:,}"
             )
         flat = np.ravel(values)
-        counts = np.zeros(int(flat.max(initial=-1)) + 1, np.int64)
+        counts = np.zeros(int(flat.max()) + 1 if len(flat) else 0, np.int64)
         for start in range(0, len(flat), _AT_ONCE):
             counts += np.bincount(flat[start : start + _AT_ONCE], minlength=len(counts))
         return counts
