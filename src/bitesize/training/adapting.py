@@ -93,8 +93,9 @@ def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[li
     geometry: list[Step] = [from_dict(each) for each in own[: len(own) - len(steps)]]
     said = []
     if not geometry and _is_of_other_size(field, expected):
-        geometry = [Resize((expected[0], expected[1]))]
-        said.append(f"images are resized to {expected[0]} x {expected[1]}, the shape of the run's rows")
+        what, sides = ("volumes", expected[:3]) if is_volume(field) else ("images", expected[:2])
+        geometry = [Resize(sides)]
+        said.append(f"{what} are resized to {' x '.join(map(str, sides))}, the shape of the run's rows")
     given = measure_values(source, budget)
     if np.isnan(given.minimum):  # no row of the sample could be read: each raises its error when it is read
         return [*geometry, *steps], said
@@ -155,7 +156,10 @@ def channels_first(shape: Shape, expected: Shape) -> str:
 
 
 def _is_of_other_size(field: Field | Encoded, expected: Sequence[int]) -> bool:
-    """Return whether rows, and the run's rows, are images, and differ in height or width."""
+    """Return whether rows, and the run's rows, are images or volumes with the same channels, and differ in other sides."""
+    if is_volume(field):
+        shape = tuple(field.shape)  # type: ignore[union-attr]
+        return len(shape) == len(expected) and shape[3:] == tuple(expected[3:]) and shape != tuple(expected)
     channels = image_channels(expected)
     if channels is None:
         return False
@@ -170,7 +174,7 @@ def _refuse_other_shape(field: Field | Encoded, expected: Shape) -> None:
     trained = f"the run was trained on rows of shape {expected}"
     if isinstance(field, Field):
         if is_volume(field) and field.shape[3:] == expected[3:] and len(field.shape) == len(expected):
-            return  # of another size: resized as the run's own rows, or refused by the loader
+            return  # of another size: resized as the run's own rows, or to their size
         if not fits(field.shape, expected) and (channels is None or image_channels(field.shape) != channels):
             raise BadSetting(f"{trained}, but the data has {field.shape}{channels_first(field.shape, expected)}")
         return

@@ -85,7 +85,7 @@ class _Collector:
         self._mode = opening.get("mode") or image_mode(config)
         self._orient = opening.get("orient", config["settings"].get("orient", True))
         self.given = Given(orient=self._orient)
-        self._axes = opening.get("axes") or config["settings"].get("axes")
+        self._axes = opening.get("axes") or config["settings"].get("axes") or _axes_of_volumes(config)
         # Whether the user has defined the layout of the data: then it is not inspected file by file.
         self._said = labels is not None or split is not None or any(name in opening for name in _LAYOUT)
         self._files: list[Any] = []  # files of one row each, to be added next
@@ -138,7 +138,10 @@ class _Collector:
             self.given.said.append(f"x: the array is one row: {shape} is {alike}")
         elif hint := channels_first(shape, self._shape):
             raise BadSetting(f"the run was trained on rows of shape {self._shape}, but the array has {shape}{hint}")
-        self._rows(open_to_train(data, False))
+        volumes = (
+            self._axes if self._axes and self._axes.startswith("D") and len(data.shape) == 1 + len(self._axes) else None
+        )
+        self._rows(open_to_train(data, False, axes=volumes))
 
     # --- files and folders -------------------------------------------------------------------------------------------
 
@@ -257,6 +260,12 @@ class _Collector:
     def _add_names(self, names: Names) -> None:
         pixels = None if "mode" in self._opening else image_pixels(self._config)
         self.given.parts.append(OneEach(names, self._mode, self._orient, pixels, self._axes))
+
+
+def _axes_of_volumes(config: Mapping[str, Any]) -> str | None:
+    """Return the axes of a run's rows if they are volumes, which their files said and an array does not."""
+    axes = config.get("axes") or ""
+    return axes if axes.startswith("D") else None
 
 
 def _is_of_files(source: Source) -> bool:

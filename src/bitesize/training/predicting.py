@@ -163,9 +163,9 @@ class Predictor:
         except (BadSetting, BadFile) as error:
             if self._on_error == "raise" or start > span.start:
                 raise
-            for rows in piece.parts_of(self._scorer.config["settings"]["batch_size"]):
-                nothing = np.full((len(rows), self._scorer.task.width), np.nan, np.float32)
-                yield Block(rows.start, nothing, dict.fromkeys(rows, error))
+            for some in piece.parts_of(self._scorer.config["settings"]["batch_size"]):
+                nothing = np.full((len(some), self._scorer.task.width), np.nan, np.float32)
+                yield Block(some.start, nothing, dict.fromkeys(some, error))
         else:
             self.odd.setdefault(piece.part, set()).update(self._opened[1].odd(span))
 

@@ -216,6 +216,7 @@ def _config(
         "settings": settings.as_dict(),
         "task": task.as_dict(),
         "input_shape": list(loader.spec["x"].shape),
+        "axes": loader.spec["x"].axes,
         "image_mode": mode_of(loader.source),
         "output": prepared.output,
         "transforms": [transform.to_dict() for transform in evaluated],
