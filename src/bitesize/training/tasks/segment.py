@@ -202,13 +202,18 @@ class Segment(Task):
         return plain and loss == self.keras_loss.lower()
 
     @property
+    def points(self) -> str:
+        """The word for what has a class."""
+        return "voxels" if self.dimensions == 3 else "pixels"
+
+    @property
     def said(self) -> list[str]:
         """Lines on the classes, on ignored pixels and on weights."""
         shares = [
-            f"{name} ({100 * count / max(1, sum(self.counts)):.3g} % of the pixels)"
+            f"{name} ({100 * count / max(1, sum(self.counts)):.3g} % of the {self.points})"
             for name, count in list(zip(self.names, self.counts, strict=True))[:_SHOWN]
         ]
-        lines = [f"classes of pixels: {', '.join(shares)}{', ...' if len(self.names) > _SHOWN else ''}"]
+        lines = [f"classes of {self.points}: {', '.join(shares)}{', ...' if len(self.names) > _SHOWN else ''}"]
         if self.ignored is not None:
             lines.append(
                 f"pixels of number {self.ignored} are ignored by loss and metrics (--ignore-class none counts them)"
@@ -354,7 +359,7 @@ class _Shares(Tally):
         """Return the first classes with their shares."""
         shares = list(zip(self._task.names, 100 * self._sums / max(1, self._rows), strict=True))
         more = ", ..." if len(shares) > _SHOWN else ""
-        return "pixels: " + ", ".join(f"{name} {share:.3g} %" for name, share in shares[:_SHOWN]) + more
+        return f"{self._task.points}: " + ", ".join(f"{name} {share:.3g} %" for name, share in shares[:_SHOWN]) + more
 
 
 def _ignored(found: Mapping[int, int], ignore_class: str) -> int | None:
