@@ -113,6 +113,16 @@ def test_other_volumes_get_arrays_in_their_own_size(trained, tmp_path):
     assert (bs.load(trained / "run").predict(values[None])[0].mask == mask).all()
 
 
+def test_arrays_and_files_of_volumes_give_the_same_masks_in_any_size(trained, tmp_path):
+    model, values = bs.load(trained / "run"), np.stack([scan(i, (12, 20, 24))[0] for i in range(2)])
+    np.save(tmp_path / "two.npy", values)
+    expected = model.predict(values)
+    assert expected[1].mask.shape == (12, 20, 24)
+    for given in (list(values), str(tmp_path / "two.npy")):
+        assert (model.predict(given).masks == expected.masks).all()
+    assert (model.predict(values[1])[0].mask == expected[1].mask).all()
+
+
 def test_masks_do_not_replace_the_scans(trained, tmp_path):
     scans(tmp_path / "data", 1)
     folder = tmp_path / "data" / "imagesTr"

@@ -142,9 +142,22 @@ def fits(shape: Shape, expected: Shape) -> bool:
     return shape == expected or (shape[:2] == expected[:2] and {shape[2:], expected[2:]} == {(), (1,)})
 
 
-def is_row(shape: Shape, expected: Shape) -> bool:
-    """Return whether an array of this shape is one row of a run: it has the shape of its rows, or is an image of another size."""
-    return fits(shape, expected) or (bool(shape) and _is_of_other_size(Field(shape, np.dtype(np.float32)), expected))
+def is_row(shape: Shape, expected: Shape, volumes: str = "") -> bool:
+    """Return whether an array of this shape is one row of a run: it has the shape of its rows, or is an image or a volume of another size.
+
+    Parameters
+    ----------
+    shape
+        Shape of the array.
+    expected
+        Shape of the run's rows.
+    volumes
+        Axes of the run's rows if they are volumes, else empty.
+    """
+    axes = volumes if len(volumes) == len(shape) else ""
+    return fits(shape, expected) or (
+        bool(shape) and _is_of_other_size(Field(shape, np.dtype(np.float32), axes=axes), expected)
+    )
 
 
 def channels_first(shape: Shape, expected: Shape) -> str:

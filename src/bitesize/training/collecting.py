@@ -26,7 +26,7 @@ from bitesize.sources.registry import by_suffix
 from bitesize.sources.splits import SplitRequired
 from bitesize.spec import Encoded
 from bitesize.storage import paths
-from bitesize.training.adapting import channels_first, fits, image_mode, image_pixels, is_row
+from bitesize.training.adapting import channels_first, image_mode, image_pixels, is_row
 from bitesize.training.data import named, open_for_run, with_features
 from bitesize.training.given import Given, Objects, OneEach, Rows
 from bitesize.training.pictures import is_pillow
@@ -86,6 +86,7 @@ class _Collector:
         self._orient = opening.get("orient", config["settings"].get("orient", True))
         self.given = Given(orient=self._orient)
         self._axes = opening.get("axes") or config["settings"].get("axes") or _axes_of_volumes(config)
+        self._volumes = self._axes if self._axes is not None and self._axes.startswith("D") else ""
         # Whether the user has defined the layout of the data: then it is not inspected file by file.
         self._said = labels is not None or split is not None or any(name in opening for name in _LAYOUT)
         self._files: list[Any] = []  # files of one row each, to be added next
@@ -117,7 +118,7 @@ class _Collector:
             if all(np.shape(each) == () for each in data):
                 self._array(np.asarray(data))
             else:
-                self.given.parts.append(Objects(data, self._mode))
+                self.given.parts.append(Objects(data, self._mode, self._volumes))
         elif isinstance(data, list | tuple):
             self._array(_array_of(data))
         elif isinstance(data, np.ndarray | LazyArray):
@@ -125,23 +126,28 @@ class _Collector:
         elif (
             hasattr(data, "__array__") and hasattr(data, "shape") and hasattr(data, "ndim") and not hasattr(data, "columns")
         ):
-            self._array(data if np.shape(data) and not is_row(tuple(data.shape), self._shape) else np.asarray(data))
+            self._array(data if np.shape(data) and not self._is_row(tuple(data.shape)) else np.asarray(data))
         else:
             self._rows(open_for_run(self._config, data, self._opening, labeled=False))
 
     def _array(self, data: Any) -> None:
         """Add an array: one row if it has the shape of a row, else a batch."""
         shape = tuple(data.shape)
-        if is_row(shape, self._shape):
+        if self._is_row(shape):
             data = data[None]
-            alike = "the shape of the run's rows" if shape == self._shape else "an image's shape, as the run's rows have"
-            self.given.said.append(f"x: the array is one row: {shape} is {alike}")
+            self.given.said.append(f"x: the array is one row: {shape} is {self._alike(shape)}")
         elif hint := channels_first(shape, self._shape):
             raise BadSetting(f"the run was trained on rows of shape {self._shape}, but the array has {shape}{hint}")
-        volumes = (
-            self._axes if self._axes and self._axes.startswith("D") and len(data.shape) == 1 + len(self._axes) else None
-        )
-        self._rows(open_to_train(data, False, axes=volumes))
+        axes = self._volumes if len(data.shape) == 1 + len(self._volumes) else ""
+        self._rows(open_to_train(data, False, axes=axes or None))
+
+    def _is_row(self, shape: tuple[int, ...]) -> bool:
+        return is_row(shape, self._shape, self._volumes)
+
+    def _alike(self, shape: tuple[int, ...]) -> str:
+        """Return what the shape of a row is."""
+        other = f"{'a volume' if self._volumes else 'an image'}'s shape, as the run's rows have"
+        return "the shape of the run's rows" if shape == self._shape else other
 
     # --- files and folders -------------------------------------------------------------------------------------------
 
@@ -209,13 +215,12 @@ class _Collector:
             shape = with_file(encoded, partial(read_header, path=encoded)).shape
         except BitesizeError:
             shape = ()
-        if shape and not is_row(shape, self._shape) and (fits(shape[1:], self._shape) or is_row(shape[1:], self._shape)):
-            self._source(path)
+        if shape and not self._is_row(shape) and self._is_row(shape[1:]):
+            self._source(path, {"axes": self._volumes} if self._volumes else {})
             return
         self._files.append(path)
         if len(shape) == len(self._shape):
-            whole = "the shape of the run's rows" if shape == self._shape else "an image's shape, as the run's rows have"
-            line = f"x: the file is one row: {shape} is {whole}  [file_is_row=False]"
+            line = f"x: the file is one row: {shape} is {self._alike(shape)}  [file_is_row=False]"
             if not any(each.startswith("x: the file is one row") for each in self.given.said):
                 self.given.said.append(line)
 
@@ -240,12 +245,13 @@ class _Collector:
         self.given.count(listing.left_out)
         self._add_names(listing.names)
 
-    def _source(self, path: str) -> None:
+    def _source(self, path: str, more: Mapping[str, Any] | None = None) -> None:
         self._flush()
-        self._rows(self._opened(path))
+        self._rows(self._opened(path, more))
 
-    def _opened(self, path: str) -> Source:
-        return open_for_run(self._config, path, self._opening, labels=self._labels, split=self._split, labeled=False)
+    def _opened(self, path: str, more: Mapping[str, Any] | None = None) -> Source:
+        opening = {**self._opening, **(more or {})}
+        return open_for_run(self._config, path, opening, labels=self._labels, split=self._split, labeled=False)
 
     def _rows(self, source: Source) -> None:
         self.given.parts.append(Rows(source))

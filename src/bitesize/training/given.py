@@ -159,10 +159,13 @@ class Objects:
         Images and arrays, in the given order.
     mode
         Mode to convert images to; None if the run takes no images.
+    axes
+        Axes of arrays that are volumes; empty for other arrays.
     """
 
     images: Sequence[Any]
     mode: Mode | None
+    axes: str = ""
     nbytes = 0  # they belong to the caller
 
     def __len__(self) -> int:
@@ -178,7 +181,9 @@ class Objects:
         for row in range(start, stop):
             alike.setdefault(described(self.images[row], self.mode), []).append(row)
         for what, rows in alike.items():
-            yield np.array(rows, np.int64), Pictures([self.images[row] for row in rows], what, self.mode)
+            source = Pictures([self.images[row] for row in rows], what, self.mode)
+            set_axes(source, self.axes if self.axes and len(self.axes) == len(what.shape) else None)
+            yield np.array(rows, np.int64), source
 
 
 Part = Rows | OneEach | Objects
