@@ -2,9 +2,11 @@
 
 import pytest
 
+import bitesize as bs
 from bitesize.errors import WrongModel
-from bitesize.training.footprint import Footprint, footprint
+from bitesize.training.footprint import Footprint, footprint, refuse_too_large
 from bitesize.training.models import build_model
+from bitesize.training.tasks.segment import Segment
 
 
 def test_layers_tell_parameters_and_activations():
@@ -56,3 +58,13 @@ def test_a_module_of_torch_that_does_not_fit_the_rows_is_refused():
     torch = pytest.importorskip("torch")
     with pytest.raises(WrongModel, match=r"Conv2d cannot take one row of shape \(3, 16, 12\)"):
         footprint(torch.nn.Conv2d(7, 4, 3), (3, 16, 12))
+
+
+def test_a_batch_of_volumes_that_needs_more_than_the_machine_has_is_refused_with_a_smaller_one():
+    task = Segment(("a", "b"), numbers=(0, 1), dimensions=3)
+    model = build_model("unet", (24, 24, 24), task, axes="DHW")
+    refuse_too_large(model, (24, 24, 24), 1, 0)
+    with pytest.raises(bs.DoesNotFit, match=r"batches of 10,000,000 rows needs .*Lower --batch-size to \d+"):
+        refuse_too_large(model, (24, 24, 24), 10_000_000, 0)
+    with pytest.raises(bs.DoesNotFit, match="No batch fits: give --image-size N"):
+        refuse_too_large(model, (24, 24, 24), 1, 1 << 60)

@@ -12,7 +12,7 @@ from bitesize.cli.options import Json
 _OWN = {
     "mlp": "Flatten, Dense 128, Dropout, Dense; for rows of any shape; default for features",
     "cnn": "a small residual convnet for images of at least 16 x 16 pixels, or volumes of at least 8 voxels along each axis; default for both",
-    "unet": "a small U-Net for masks; default for them",
+    "unet": "a small U-Net for masks of images or volumes; default for them",
 }
 _OTHERS = {
     "file.py:function": "a function that takes no arguments or (shape, classes) and returns a Keras model; or a Keras model",

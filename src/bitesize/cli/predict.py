@@ -155,7 +155,8 @@ def _write(
     else:
         _print_end(tally, len(given), str(out))
         if folder is not None and tally.bad < len(given):
-            line = f"masks in [bold]{plain(folder)}[/], in the sizes of the images; gray values are class numbers"
+            assert files is not None
+            line = f"masks in [bold]{plain(folder)}[/], {files.said}"
             console.print(line, highlight=False, soft_wrap=True)
     if failed is not None:
         raise failed

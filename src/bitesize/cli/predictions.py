@@ -116,7 +116,9 @@ class JsonOut:
     def add(self, paths: list[str], predictions: Any, known: Any, reasons: list[str], *files: list[str]) -> None:
         """Print rows; see `csv_file`."""
         masks = files[0] if files else None
-        rows = zip(paths, predictions.tolist(), known.tolist(), reasons, strict=True)
+        # As Python numbers, the voxels of a mask would take ten times as much memory; only their shares are printed.
+        values_of_rows = predictions if self._task.predictions_are == "masks" else predictions.tolist()
+        rows = zip(paths, values_of_rows, known.tolist(), reasons, strict=True)
         for i, (path, values, there, reason) in enumerate(rows):
             mask = {} if masks is None else {"mask": masks[i] or None}
             row = {"path": path, **mask, **self._task.json_row(values if there else None), "error": reason or None}

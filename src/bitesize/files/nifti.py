@@ -124,18 +124,9 @@ def read_nifti_header(fd: Handle, path: bytes, *, orient: bool = True) -> NiftiH
         If the file is not NIfTI, its values are not supported, or it has fewer bytes than its header declares.
     """
     size = size_of(fd)
-    start = bytearray(min(size, _HEADER_NBYTES))
-    read_into(fd, [start], 0, path)
-    compressed = start.startswith(_GZIP)
-    if compressed:
-        with _stream(fd, 0, path, compressed=True) as stream:
-            start = bytearray(stream.read(_HEADER_NBYTES))
-    try:
-        header = _parse(bytes(start), compressed, orient)
-    except BitesizeError as error:
-        raise BadFile(f"{show(path)} {error}") from error
-    except Exception as error:  # nibabel and NumPy raise many types for damaged headers
-        raise BadFile(f"{show(path)} is not a NIfTI file: {one_line(error)}") from error
+    start, compressed = _start(fd, path)
+    with _naming(path):
+        header = _parse(start, compressed, orient)
     most = size * _MOST_RATIO if compressed else size
     if header.offset + header.nbytes > most or (compressed and header.offset > _MOST_OFFSET):
         raise BadFile(
@@ -145,7 +136,36 @@ def read_nifti_header(fd: Handle, path: bytes, *, orient: bool = True) -> NiftiH
     return header
 
 
-def _parse(start: bytes, compressed: bool, orient: bool) -> NiftiHeader:
+def raw_header(fd: Handle, path: bytes) -> Any:
+    """Return the header of an open NIfTI file as nibabel has it, in the byte order of the file, to write a file like it."""
+    start, _ = _start(fd, path)
+    with _naming(path):
+        return _known(start)
+
+
+def _start(fd: Handle, path: bytes) -> tuple[bytes, bool]:
+    """Return the bytes of the header, and whether the file is compressed."""
+    start = bytearray(min(size_of(fd), _HEADER_NBYTES))
+    read_into(fd, [start], 0, path)
+    if not start.startswith(_GZIP):
+        return bytes(start), False
+    with _stream(fd, 0, path, compressed=True) as stream:
+        return stream.read(_HEADER_NBYTES), True
+
+
+@contextmanager
+def _naming(path: bytes) -> Iterator[None]:
+    """Name the file in errors of its header."""
+    try:
+        yield
+    except BitesizeError as error:
+        raise BadFile(f"{show(path)} {error}") from error
+    except Exception as error:  # nibabel and NumPy raise many types for damaged headers
+        raise BadFile(f"{show(path)} is not a NIfTI file: {one_line(error)}") from error
+
+
+def _known(start: bytes) -> Any:
+    """Return the checked header of nibabel."""
     import nibabel
 
     sizes = {int.from_bytes(start[:4], order) for order in ("little", "big")}
@@ -158,6 +178,13 @@ def _parse(start: bytes, compressed: bool, orient: bool) -> NiftiHeader:
         way = "save both files as one, .nii" if magic == b"ni" else "save it as NIfTI, .nii, with its orientation"
         raise BadFile(f"is {'a NIfTI header whose values are in another file' if magic == b'ni' else 'Analyze'}: {way}")
     known.check_fix(logger=_QUIET, error_level=40)
+    return known
+
+
+def _parse(start: bytes, compressed: bool, orient: bool) -> NiftiHeader:
+    import nibabel
+
+    known = _known(start)
     shape, dtype = tuple(map(int, known.get_data_shape())), known.get_data_dtype()
     components = len(dtype.names or ())
     if components:

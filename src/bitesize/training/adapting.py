@@ -149,9 +149,12 @@ def adapt(config: Mapping[str, Any], source: Source, budget: Budget) -> tuple[li
     geometry: list[Step] = [from_dict(each) for each in own[: len(own) - len(steps)]]
     said = []
     if not geometry and _is_of_other_size(field, expected):
-        height, width = expected.shape[:2]
-        geometry = [Resize((height, width))]
-        said.append(f"images are resized to {height} x {width}, the shape of the run's rows")
+        volumes = is_volume(expected)
+        sides = expected.shape[: 3 if volumes else 2]
+        geometry = [Resize(cast("tuple[int, int]", sides))]
+        said.append(
+            f"{'volumes' if volumes else 'images'} are resized to {' x '.join(map(str, sides))}, the shape of the run's rows"
+        )
     given = measure_values(source, budget)
     if np.isnan(given.minimum):  # no row of the sample could be read: each raises its error when it is read
         return [*geometry, *steps], said

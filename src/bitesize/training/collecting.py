@@ -25,7 +25,7 @@ from bitesize.sources.nifti import NiftiFiles
 from bitesize.sources.open_to_train import open_to_train
 from bitesize.sources.registry import by_suffix
 from bitesize.sources.splits import SplitRequired
-from bitesize.spec import Encoded, Pages
+from bitesize.spec import Encoded, Pages, is_volume
 from bitesize.storage import paths
 from bitesize.training.adapting import (
     channels_first,
@@ -89,12 +89,12 @@ class _Collector:
     """Collector of parts."""
 
     def __init__(self, config: Mapping[str, Any], opening: dict[str, Any], labels: str | None, split: str | None) -> None:
-        self.given = Given()
         self._config, self._opening, self._labels, self._split = config, opening, labels, split
         self._expected = expected_rows(config)
         self._shape = self._expected.shape
         self._mode = opening.get("mode") or image_mode(config)
         self._orient = opening.get("orient", config["settings"].get("orient", True))
+        self.given = Given(orient=self._orient)
         self._axes = opening.get("axes") or self._expected.axes
         self._pages: Pages = opening.get("pages") or config.get("pages") or "first"
         # Whether the user has defined the layout of the data: then it is not inspected file by file.
@@ -129,7 +129,7 @@ class _Collector:
             if all(np.shape(each) == () for each in data):
                 self._array(np.asarray(data))
             else:
-                self.given.parts.append(Objects(data, self._mode))
+                self.given.parts.append(Objects(data, self._mode, self._axes if is_volume(self._expected) else ""))
         elif isinstance(data, list | tuple):
             self._array(_array_of(data))
         elif isinstance(data, np.ndarray | LazyArray):
@@ -253,12 +253,13 @@ class _Collector:
         self.given.count(listing.left_out)
         self._add_names(listing.names)
 
-    def _source(self, path: str) -> None:
+    def _source(self, path: str, more: Mapping[str, Any] | None = None) -> None:
         self._flush()
-        self._rows(self._opened(path))
+        self._rows(self._opened(path, more))
 
-    def _opened(self, path: str) -> Source:
-        return open_for_run(self._config, path, self._opening, labels=self._labels, split=self._split, labeled=False)
+    def _opened(self, path: str, more: Mapping[str, Any] | None = None) -> Source:
+        opening = {**self._opening, **(more or {})}
+        return open_for_run(self._config, path, opening, labels=self._labels, split=self._split, labeled=False)
 
     def _rows(self, source: Source) -> None:
         self.given.parts.append(Rows(source))

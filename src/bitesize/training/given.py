@@ -187,10 +187,13 @@ class Objects:
         Images and arrays, in the given order.
     mode
         Mode to convert images to; None if the run takes no images.
+    axes
+        Axes of arrays that are volumes; empty for other arrays.
     """
 
     images: Sequence[Any]
     mode: Mode | None
+    axes: str = ""
     nbytes = 0  # they belong to the caller
 
     def __len__(self) -> int:
@@ -206,7 +209,9 @@ class Objects:
         for row in range(start, stop):
             alike.setdefault(described(self.images[row], self.mode), []).append(row)
         for what, rows in alike.items():
-            yield np.array(rows, np.int64), Pictures([self.images[row] for row in rows], what, self.mode)
+            source = Pictures([self.images[row] for row in rows], what, self.mode)
+            set_axes(source, self.axes if self.axes and len(self.axes) == len(what.shape) else None)
+            yield np.array(rows, np.int64), source
 
 
 Part = Rows | OneEach | Objects
@@ -224,11 +229,14 @@ class Given:
         Lines about the layout found and the choices made.
     left_out : dict of str to int
         Number of files left out, such as hidden files, by reason.
+    orient : bool
+        Whether images and volumes are read upright, as in `bitesize.open`.
     """
 
     parts: list[Part] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    orient: bool = True
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -241,11 +249,25 @@ class Given:
             row -= len(part)
         raise IndexError(row)
 
-    def image_size(self, row: int) -> tuple[int, int] | None:
-        """Return height and width of the image of a row, upright; None if it cannot be read."""
+    def image_size(self, row: int, dimensions: int = 2) -> tuple[int, ...] | None:
+        """Return height and width of the image of a row, upright, or for 3 dimensions with the depth of its volume; None if it cannot be read."""
         for part in self.parts:
             if row < len(part):
-                return _size_in(part, row)
+                return _size_in(part, row, dimensions)
+            row -= len(part)
+        raise IndexError(row)
+
+    def path(self, row: int) -> bytes | None:
+        """Return the path of the file of a row, or None if it has no file of its own."""
+        for part in self.parts:
+            if row < len(part):
+                return (
+                    part.names.path(row)
+                    if isinstance(part, OneEach)
+                    else part.source.path(row)
+                    if isinstance(part, Rows)
+                    else None
+                )
             row -= len(part)
         raise IndexError(row)
 
@@ -263,8 +285,8 @@ class Given:
         self.left_out.update(left_out)
 
 
-def _size_in(part: Part, row: int) -> tuple[int, int] | None:
-    """Return height and width of the image of a row of a part."""
+def _size_in(part: Part, row: int, dimensions: int) -> tuple[int, ...] | None:
+    """Return the sides of the image or volume of a row of a part."""
     if isinstance(part, Rows):
         source: Source | BitesizeError = part.source
     else:
@@ -273,7 +295,7 @@ def _size_in(part: Part, row: int) -> tuple[int, int] | None:
         return None
     field = source.spec[source.primary]
     if isinstance(field, Field):
-        return (field.shape[0], field.shape[1]) if len(field.shape) > 1 else None
+        return field.shape[:dimensions] if len(field.shape) >= dimensions else None
     info = info_of_row(source, source.primary, row)
     if info is None:
         return None

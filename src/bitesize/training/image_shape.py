@@ -38,7 +38,7 @@ def as_image(name: str, shape: Shape) -> Shape:
     if channels > _MOST_CHANNELS or (channels > _FEW_CHANNELS and 2 * channels > min(height, width)):
         raise BadSetting(
             f"rows of shape {shape} look like volumes, or have channels first, but the model {name} takes images, (height, width, "
-            f"channels) with at most {_MOST_CHANNELS} channels: {'--axes DHW makes them volumes, for --model cnn; ' if name != 'unet' else ''}{ways}"
+            f"channels) with at most {_MOST_CHANNELS} channels: {'--axes DHW makes them volumes; ' if name in ('cnn', 'unet') else '--axes DHW makes them volumes, for --model cnn; '}{ways}"
         )
     if name == "cnn" and min(height, width) < LEAST_SIDE:
         raise BadSetting(

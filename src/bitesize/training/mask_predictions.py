@@ -1,4 +1,4 @@
-"""Predicted masks, in the sizes of the images."""
+"""Predicted masks, in the sizes of the images or volumes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-Size = tuple[int, int]
+# Height and width, or depth, height and width.
+Size = tuple[int, ...]
 _SHOWN = 5
 
 
@@ -19,8 +20,8 @@ class PredictedMask(NamedTuple):
     ----------
     path : str
         File of the row, or its name within a file.
-    mask : ndarray of uint8 or uint16, shape (height, width), or None
-        Number of the class of each pixel, in the size of the image; None if the row could not be read.
+    mask : ndarray of uint8 or uint16, shape (height, width), or (depth, height, width) for volumes, or None
+        Number of the class of each pixel or voxel, in the size of the image or volume; None if the row could not be read.
     """
 
     path: str
@@ -33,7 +34,8 @@ class MaskPredictions(Sequence[PredictedMask]):
     Parameters
     ----------
     masks
-        Numbers of classes, uint8 or uint16, shape (rows, height, width), in the size of the model's input.
+        Numbers of classes, uint8 or uint16, shape (rows, height, width) or (rows, depth, height, width), in the size of the
+        model's input.
     classes
         Names of the classes.
     numbers
@@ -45,12 +47,12 @@ class MaskPredictions(Sequence[PredictedMask]):
     said
         Lines about the layout of the data, and adaptations that the training data did not need.
     size
-        Function that returns the size of the image of a row, or None if it is that of the masks.
+        Function that returns the size of the image or volume of a row, or None if it is that of the masks.
 
     Attributes
     ----------
-    masks : ndarray of uint8 or uint16, shape (rows, height, width)
-        In the size of the model's input; 0 for rows that could not be read. Items of the sequence have the sizes of the images.
+    masks : ndarray of uint8 or uint16, shape (rows, height, width) or (rows, depth, height, width)
+        In the size of the model's input; 0 for rows that could not be read. Items of the sequence have the sizes of the images or volumes.
     classes : tuple of str
     numbers : tuple of int
     errors : dict of int to str
@@ -119,7 +121,7 @@ class MaskPredictions(Sequence[PredictedMask]):
 
 
 def resized(mask: NDArray[Any], size: Size | None) -> NDArray[Any]:
-    """Return a mask in another size: each pixel gets the number at its center.
+    """Return a mask in another size: each pixel or voxel gets the number at its center.
 
     Examples
     --------
@@ -128,5 +130,5 @@ def resized(mask: NDArray[Any], size: Size | None) -> NDArray[Any]:
     """
     if size is None or size == mask.shape:
         return mask
-    rows, columns = (((2 * np.arange(new) + 1) * old) // (2 * new) for new, old in zip(size, mask.shape, strict=True))
-    return np.asarray(mask[rows[:, None], columns])
+    nearest = [((2 * np.arange(new) + 1) * old) // (2 * new) for new, old in zip(size, mask.shape, strict=True)]
+    return np.asarray(mask[np.ix_(*nearest)])

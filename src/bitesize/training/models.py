@@ -23,7 +23,7 @@ from bitesize.training.run import RunFolder
 from bitesize.training.settings import IMAGE_SIZE, TrainSettings
 from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.classify import Classify
-from bitesize.training.unet import build_unet
+from bitesize.training.unet import as_space, build_unet
 from bitesize.training.user_model import check_file, check_loss, is_file, model_of_file
 from bitesize.training.volume_cnn import LEAST_VOLUME_SIDE, as_volume, build_volume_cnn, takes_volumes
 
@@ -79,7 +79,7 @@ def build_model(
     name
         - ``"mlp"``: Flatten, Dense 128 relu, Dropout 0.2, logits;
         - ``"cnn"``: a small residual convnet with group normalization, for images or volumes;
-        - ``"unet"``: a small U-Net, for masks;
+        - ``"unet"``: a small U-Net, for masks of images or volumes;
         - a name in `keras.applications`, such as ``"MobileNetV2"``;
         - ``"file.py:function"`` or ``"file.py"``, see `model_of_file`;
         - a saved ``.keras`` model.
@@ -113,7 +113,7 @@ def build_model(
     elif name == "cnn":
         model = build_cnn(keras, shape, task.head(keras))
     elif name == "unet":
-        model = build_unet(keras, shape, task.head(keras))
+        model = build_unet(keras, shape, task.head(keras), axes)
     elif name.endswith(".keras"):
         try:
             model = keras.models.load_model(name, compile=False)
@@ -198,8 +198,8 @@ def _mlp(keras: Any, shape: Shape, head: Any) -> Any:
 
 def understood_shape(name: str, shape: Shape, axes: str = "") -> str | None:
     """Return a line about rows that are used as images or volumes but could be something else, or None."""
-    if name == "cnn" and takes_volumes(shape, axes):
-        depth, height, width, channels = as_volume(shape, axes)
+    if name in ("cnn", "unet") and takes_volumes(shape, axes):
+        depth, height, width, channels = as_space(shape, axes) if name == "unet" else as_volume(shape, axes)
         many = counted(channels, "channel")
         return f"rows of shape {shape} taken as volumes of {depth} x {height} x {width} voxels with {many}"
     if name == "mlp" or name.endswith(".keras") or is_file(name):
@@ -228,7 +228,7 @@ def _check(model: Any, name: str, shape: Shape, task: Task) -> None:
     wanted = (None, *task.output_shape(shape))
     if not task.fits_output(given, shape):
         need = "needs" if len(task.names) == 1 else "need"
-        end = f": end it in keras.layers.{f'Dense({wanted[1]})' if len(wanted) == 2 else f'Conv2D({wanted[-1]}, 1)'}"
+        end = f": end it in keras.layers.{f'Dense({wanted[1]})' if len(wanted) == 2 else f'Conv{len(wanted) - 2}D({wanted[-1]}, 1)'}"
         raise WrongModel(f"the model {name} returns {given}, but {task.described} {need} {wanted}{end}")
 
 

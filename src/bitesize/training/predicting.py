@@ -22,8 +22,8 @@ from bitesize.training.values import Values, saved_scaling
 OnError = Literal["raise", "skip"]
 # Number of files that are grouped by type at a time, and maximum bytes of their predictions.
 _MOST_FILES, _MOST_NBYTES = 4096, 4 << 20
-# Predictions with more numbers are masks; then fewer files are grouped, but enough for a batch.
-_WIDE, _LEAST_FILES = 1024, 32
+# Predictions with more numbers are masks; then fewer files are grouped, but enough for a batch, unless they are volumes of many voxels.
+_WIDE, _LEAST_FILES, _MOST_OF_MASKS = 1024, 32, 64 << 20
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,16 @@ class Piece(NamedTuple):
     part: int
     span: range
 
+    def parts_of(self, rows: int) -> list[range]:
+        """Return spans of some rows each.
+
+        Examples
+        --------
+        >>> Piece(0, range(3, 8)).parts_of(2)
+        [range(3, 5), range(5, 7), range(7, 8)]
+        """
+        return [self.span[start : start + rows] for start in range(0, len(self.span), rows)]
+
 
 def reason_of(error: BitesizeError, path: str) -> str:
     """Return the reason why a row has no prediction, without its path."""
@@ -70,7 +80,8 @@ def pieces_of(given: Given, width: int, spans: Callable[[Source], Sequence[range
         Function that cuts the rows of a source. Files of one row each are always cut in the same way, since batches are made of all files
         of one type in a piece.
     """
-    at_once = max(1024 if width <= _WIDE else _LEAST_FILES, min(_MOST_FILES, _MOST_NBYTES // (4 * width)))
+    least = 1024 if width <= _WIDE else max(1, min(_LEAST_FILES, _MOST_OF_MASKS // (4 * width)))
+    at_once = max(least, min(_MOST_FILES, _MOST_NBYTES // (4 * width)))
     for number, part in enumerate(given.parts):
         if isinstance(part, Rows):
             cut = spans(part.source)
@@ -152,8 +163,9 @@ class Predictor:
         except (BadSetting, BadFile) as error:
             if self._on_error == "raise" or start > span.start:
                 raise
-            nothing = np.full((len(span), self._scorer.task.width), np.nan, np.float32)
-            yield Block(span.start, nothing, dict.fromkeys(span, error))
+            for some in piece.parts_of(self._scorer.config["settings"]["batch_size"]):
+                nothing = np.full((len(some), self._scorer.task.width), np.nan, np.float32)
+                yield Block(some.start, nothing, dict.fromkeys(some, error))
         else:
             self.odd.setdefault(piece.part, set()).update(self._opened[1].odd(span))
 

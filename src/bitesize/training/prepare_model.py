@@ -19,6 +19,7 @@ from bitesize.spec import Field
 from bitesize.training.backend import load_keras
 from bitesize.training.data import RunData
 from bitesize.training.finite_rows import watch_rows
+from bitesize.training.footprint import refuse_too_large
 from bitesize.training.interrupted import InterruptedRun
 from bitesize.training.model_output import choose_output
 from bitesize.training.models import (
@@ -45,6 +46,7 @@ from bitesize.training.values import (
     measure_values,
     saved_scaling,
 )
+from bitesize.training.volume_cnn import takes_volumes
 
 # Number of rows to inspect a model's outputs, if its layers do not determine their type.
 _SAMPLE = 8
@@ -112,6 +114,9 @@ def prepare_model(
     build = partial(_build, settings, field, data.task)
     model = ranks.together(build)
     refuse_other_ranks(ranks)
+    if takes_volumes(shape, field.axes):
+        rows, loading = -(-batch_size // ranks.shard.world_size), loaders.need(batch_size, budget.total)
+        ranks.together(lambda: refuse_too_large(model, shape, rows, loading))
     lines += _about_model(settings, model, shape)
     with loaders.measuring(batch_size, budget):
         scaling = (

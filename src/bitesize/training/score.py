@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from bitesize.batch import Batch
 from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadFile, BadSetting, DoesNotFit
-from bitesize.memory.budget import as_budget
+from bitesize.memory.budget import Budget, as_budget
+from bitesize.memory.charge import Charge
+from bitesize.memory.sizes import counted
 from bitesize.sources.base import Source
 from bitesize.training.adapting import adapt, fits
 from bitesize.training.backend import load_keras
@@ -81,7 +83,7 @@ class Scorer:
     def loader(self, source: Source, memory: Any, batch_size: int, on_error: Any, max_bad: float = 0.01) -> Loader:
         """Create a loader with the transforms of validation, adapted to the range of these rows.
 
-        If batches of that size do not fit the budget, the batches are smaller.
+        If batches of that size, and the scores of their rows, do not fit the budget, the batches are smaller.
 
         Raises
         ------
@@ -101,10 +103,7 @@ class Scorer:
             "max_bad": max_bad,
             "cache": TrainSettings.from_dict(self.config["settings"]).values_of_cache,
         }
-        try:
-            loader = Loader(source, batch_size=_enough(batch_size, len(source)), **settings)
-        except DoesNotFit:
-            loader = Loader(source, batch_size="auto", **settings)
+        loader = self._loader(source, _enough(batch_size, len(source)), budget, settings)
         shape = loader.spec["x"].shape
         if not fits(shape, self.shape):
             loader.close()
@@ -113,8 +112,28 @@ class Scorer:
         self.not_finite, self._skips = {}, on_error == "skip"
         return loader
 
+    def _loader(self, source: Source, batch_size: int, budget: Budget, settings: dict[str, Any]) -> Loader:
+        """Create a loader with the largest batches, up to a size, for which the budget also has room for scores."""
+        while True:
+            try:
+                scores = self._scores(batch_size, budget)
+                try:
+                    return Loader(source, batch_size=batch_size, **settings)
+                finally:
+                    scores.release()  # charged again while batches are scored
+            except DoesNotFit:
+                if batch_size == 1:
+                    raise
+                batch_size //= 2
+
+    def _scores(self, rows: int, budget: Budget) -> Charge:
+        """Charge the outputs and scores of a batch."""
+        return budget.charge(
+            rows * self.task.scoring_nbytes, f"{self.task.predictions_are} of a batch of {counted(rows, 'row')}"
+        )
+
     def batches(self, loader: Loader, progress: Callable[[int], None], span: range | None = None) -> Iterator[Scored]:
-        """Predict batch by batch.
+        """Predict batch by batch, and charge the scores of a batch.
 
         Parameters
         ----------
@@ -134,6 +153,13 @@ class Scorer:
         BadFile
             If values of a row, or the model's outputs for it, are NaN or infinite, and bad rows are not skipped.
         """
+        scores = self._scores(loader.batch_size, loader.budget)
+        try:
+            yield from self._batches(loader, progress, span)
+        finally:
+            scores.release()
+
+    def _batches(self, loader: Loader, progress: Callable[[int], None], span: range | None) -> Iterator[Scored]:
         for batch in loader if span is None else _batches_of(loader, span):
             real = int(((batch.rows >= 0) & (batch.rows < (len(loader.source) if span is None else span.stop))).sum())
             rows, mask, x = batch.rows[:real], batch.mask[:real], batch["x"].reshape(-1, *self.shape)

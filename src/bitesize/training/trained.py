@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -221,7 +222,7 @@ class TrainedModel:
         _log_prediction(given, errors, lines)
         found: AnyPredictions = task.result(predictions, given.describe, errors, lines)
         if isinstance(found, MaskPredictions):
-            found.size = given.image_size
+            found.size = partial(given.image_size, dimensions=found.masks.ndim - 1)
         return found
 
     def _predict_all(

@@ -25,24 +25,25 @@ def takes_volumes(shape: Shape, axes: str) -> bool:
     return len(shape) == 4 or axes == "DHW"
 
 
-def as_volume(shape: Shape, axes: str) -> Shape:
-    """Return (depth, height, width, channels) of the rows of `takes_volumes`.
+def as_volume(shape: Shape, axes: str, model: str = "cnn", least: int = LEAST_VOLUME_SIDE) -> Shape:
+    """Return (depth, height, width, channels) of the rows of `takes_volumes`, for a model that needs sides of at least ``least`` voxels.
 
     Raises
     ------
     BadSetting
         If a side is too short for the model, or it is not clear which axis is the channels.
     """
+    way = "--model mlp takes any shape" if model == "cnn" else "your own model, file.py:function, takes any shape"
     if not axes_of_rows(Field(shape, np.dtype(np.float32), axes=axes)):
         first = "channels seem to come first" if channels_seem_first(shape) else "it is not clear which axis is the channels"
         raise BadSetting(
-            f"the model cnn needs volumes, (depth, height, width, channels), but {first} in rows of shape {shape}: save them with "
-            "np.moveaxis(x, 0, -1), or pass --axes DHWC if the last axis is the channels; --model mlp takes any shape"
+            f"the model {model} needs volumes, (depth, height, width, channels), but {first} in rows of shape {shape}: save them with "
+            f"np.moveaxis(x, 0, -1), or pass --axes DHWC if the last axis is the channels; {way}"
         )
-    if min(shape[:3]) < LEAST_VOLUME_SIDE:
+    if min(shape[:3]) < least:
         raise BadSetting(
-            f"the model cnn needs volumes of at least {LEAST_VOLUME_SIDE} voxels along each axis, but rows have the shape {shape}: "
-            "--model mlp takes any shape"
+            f"the model {model} needs volumes of at least {least} voxels along each axis, but rows have the shape {shape}: "
+            f"--image-size N resizes them to a cube; {way}"
         )
     return shape if len(shape) == 4 else (*shape, 1)
 

@@ -127,3 +127,32 @@ def test_masks_that_are_held_have_the_numbers_of_the_classes():
     held = task.held(np.array([[0, 1], [np.nan, np.nan]], np.float32))
     assert held.dtype == np.uint8
     assert held.tolist() == [[3, 255], [0, 0]]
+
+
+def test_masks_of_volumes_have_three_axes(tmp_path):
+    x = np.zeros((6, 4, 8, 8), np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(6 * 256).reshape(x.shape).astype(np.uint8) % 3)
+    task = task_of(tmp_path / "data.npz", axes="DHW")
+    assert (task.name, task.dimensions, task.output_shape((4, 8, 8))) == ("segment", 3, (4, 8, 8, 3))
+    assert task.fits_output((None, 4, None, 8, 3), (4, 8, 8))
+    assert not task.fits_output((None, 4, 8, 3), (4, 8, 8))
+    saved = saved_task({"task": task.as_dict(), "input_shape": [4, 8, 8]}, task.names)
+    assert (saved.size, saved.dimensions, saved.width) == ((4, 8, 8), 3, 256)
+
+
+def test_a_run_that_was_saved_without_dimensions_has_images():
+    task = Segment(("a", "b"), numbers=(0, 1), counts=(1, 1))
+    saved = {name: value for name, value in task.as_dict().items() if name != "dimensions"}
+    assert saved_task({"task": saved, "input_shape": [4, 8, 3]}, task.names).size == (4, 8)
+
+
+def test_scores_of_volumes_are_those_of_the_same_voxels_as_an_image():
+    random = np.random.default_rng(0)
+    labels, scores = random.choice([0, 1, 255], (2, 3, 4, 5)), random.normal(size=(2, 3, 4, 5, 2))
+    volumes = Segment(("a", "b"), numbers=(0, 1), ignored=255, counts=(1, 1), dimensions=3)
+    images = Segment(("a", "b"), numbers=(0, 1), ignored=255, counts=(1, 1))
+    odds = volumes.decode(scores, "logits")
+    found = volumes.joined([volumes.score(labels, odds, 0)])
+    flat = images.joined([images.score(labels.reshape(2, 12, 5), odds.reshape(2, 12, 5, 2), 0)])
+    assert found == flat
+    assert found["per_class"][0]["pixels"] == (labels == 0).sum()

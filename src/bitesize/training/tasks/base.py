@@ -257,6 +257,11 @@ class Task(ABC):
         """Numbers of the score of one row."""
         return len(self.names)
 
+    @property
+    def scoring_nbytes(self) -> int:
+        """Bytes for the outputs and scores of one row while they are computed; 0 if they are few."""
+        return 0
+
     @abstractmethod
     def decode(self, outputs: NDArray[np.float64], output: Output) -> NDArray[np.float64]:
         """Return a model's outputs as scores: what `score` and `predicted` take."""

@@ -23,6 +23,8 @@ from bitesize.spec import Encoded, Field
 
 # Largest number of a mask: 16 bits.
 _MOST = 65_535
+# Pixels that are counted at a time: NumPy counts them as int64.
+_AT_ONCE = 1 << 16
 
 
 class NumbersOfRow(NamedTuple):
@@ -105,9 +107,13 @@ class _Reader:
     def _counts(self, row: int) -> NDArray[np.int64]:
         field = self._source.spec["y"]
         if isinstance(field, Field):
-            values = np.empty((1, *field.shape), field.dtype)
-            self._source.read(np.array([row], np.int64), {"y": values})
-            return self._counted(row, values)
+            charge = self._budget.charge(field.nbytes + 8 * _AT_ONCE, f"the mask of {self._source.describe(row)}")
+            try:
+                values = np.empty((1, *field.shape), field.dtype)
+                self._source.read(np.array([row], np.int64), {"y": values})
+                return self._counted(row, values)
+            finally:
+                charge.release()
         into = {name: EncodedSink() if name == "y" else ignored(other) for name, other in self._source.spec.items()}
         self._source.read(np.array([row], np.int64), into)
         data = into["y"].files[0]
@@ -126,4 +132,8 @@ class _Reader:
             raise BadSetting(
                 f"the mask of {self._source.describe(row)} (row {row}) has the number {odd}, but masks need 0 to {_MOST:,}"
             )
-        return np.bincount(np.ravel(values))
+        flat = np.ravel(values)
+        counts = np.zeros(int(flat.max()) + 1 if len(flat) else 0, np.int64)
+        for start in range(0, len(flat), _AT_ONCE):
+            counts += np.bincount(flat[start : start + _AT_ONCE], minlength=len(counts))
+        return counts

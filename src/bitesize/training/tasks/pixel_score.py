@@ -36,9 +36,9 @@ class PixelScore(NamedTuple):
         Parameters
         ----------
         classes
-            Class of each pixel, -1 for ignored ones, shape (rows, height, width).
+            Class of each pixel, -1 for ignored ones, shape (rows, height, width), or with a depth.
         scores
-            Logarithms of probabilities, shape (rows, height, width, classes).
+            Logarithms of probabilities, with a last axis of classes.
         bad
             Number of rows without a prediction.
         """
@@ -47,8 +47,9 @@ class PixelScore(NamedTuple):
         pairs = classes[there] * count + scores.argmax(axis=-1)[there]
         confusion = np.bincount(pairs, minlength=count * count).reshape(count, count)
         true = np.take_along_axis(scores, np.maximum(classes, 0)[..., None], axis=-1)[..., 0]
-        sums = -np.where(there, true, 0).sum(axis=(1, 2), dtype=np.float64)
-        return cls(confusion, float((sums / np.maximum(there.sum(axis=(1, 2)), 1)).sum()), len(classes), bad)
+        space = tuple(range(1, classes.ndim))
+        sums = -np.where(there, true, 0).sum(axis=space, dtype=np.float64)
+        return cls(confusion, float((sums / np.maximum(there.sum(axis=space), 1)).sum()), len(classes), bad)
 
 
 def overlap(hits: NDArray[Any], true: NDArray[Any], predicted: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Task segment: one class per pixel."""
+"""Task segment: one class per pixel of an image, or voxel of a volume."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.base import Source
+from bitesize.spec import is_volume
 from bitesize.training.mask_predictions import MaskPredictions
 from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task
 from bitesize.training.tasks.labels import describe_labels
@@ -23,6 +24,8 @@ VOID, _FEW = 255, 64
 # Masks with more numbers than this have numbers of objects, or are images.
 _MOST_CLASSES = 256
 _SHOWN = 12
+# Bytes for each pixel whose scores are counted: true and predicted classes as int64, which of them count, and the pairs of both.
+_NUMBERS_NBYTES = 48
 _MODELS = (
     "use unet, or a model of your own, file.py:function or a .keras file, that returns one value per class for each pixel"
 )
@@ -43,7 +46,9 @@ class Segment(Task):
     weighs
         Whether pixels are weighted so that all classes count equally.
     size
-        Height and width of the model's input; of a saved run.
+        Height and width of the model's input, or depth, height and width; of a saved run.
+    dimensions
+        Number of axes of masks: 2 for images, 3 for volumes.
     """
 
     numbers: tuple[int, ...] = ()
@@ -51,6 +56,7 @@ class Segment(Task):
     counts: tuple[int, ...] = ()
     weighs: bool = False
     size: tuple[int, ...] = ()
+    dimensions: int = 2
 
     name: ClassVar[str] = "segment"
     one: ClassVar[str] = "class"
@@ -98,7 +104,8 @@ class Segment(Task):
                 f"{_MOST_CLASSES} classes"
             )
         counts = tuple(found.get(number, 0) for number in numbers)
-        return cls(names, loss, numbers, ignored, counts), source
+        dimensions = 3 if is_volume(source.spec["x"]) else 2
+        return cls(names, loss, numbers, ignored, counts, dimensions=dimensions), source
 
     def matched(self, source: Source, labels: str | None, where: str) -> Source:
         """Return other data, which needs masks, too."""
@@ -144,13 +151,14 @@ class Segment(Task):
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return one value per class for each pixel."""
-        return (*shape[:2], len(self.names))
+        return (*shape[: self.dimensions], len(self.names))
 
     def fits_output(self, given: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
         """Return whether outputs have one value per class for each pixel, or of two classes one value; sides may be unknown."""
-        if len(given) != 4 or any(side not in (None, need) for side, need in zip(given[1:3], shape, strict=False)):
+        sides = given[1:-1]
+        if len(sides) != self.dimensions or any(side not in (None, need) for side, need in zip(sides, shape, strict=False)):
             return False
-        return given[3] == len(self.names) or (given[3] == 1 and len(self.names) == 2)
+        return given[-1] == len(self.names) or (given[-1] == 1 and len(self.names) == 2)
 
     def ending(self, activation: str, count: int | None) -> Output | None:
         """Return the type of outputs that end in an activation: one value per pixel ends in a sigmoid, several in a softmax."""
@@ -160,7 +168,7 @@ class Segment(Task):
 
     def head(self, keras: Any) -> Any:
         """Return a convolution of single pixels."""
-        return keras.layers.Conv2D(len(self.names), 1)
+        return getattr(keras.layers, f"Conv{self.dimensions}D")(len(self.names), 1)
 
     def default_model(self, shape: tuple[int, ...]) -> str | None:
         """Return the U-Net."""
@@ -194,13 +202,18 @@ class Segment(Task):
         return plain and loss == self.keras_loss.lower()
 
     @property
+    def points(self) -> str:
+        """The word for what has a class."""
+        return "voxels" if self.dimensions == 3 else "pixels"
+
+    @property
     def said(self) -> list[str]:
         """Lines on the classes, on ignored pixels and on weights."""
         shares = [
-            f"{name} ({100 * count / max(1, sum(self.counts)):.3g} % of the pixels)"
+            f"{name} ({100 * count / max(1, sum(self.counts)):.3g} % of the {self.points})"
             for name, count in list(zip(self.names, self.counts, strict=True))[:_SHOWN]
         ]
-        lines = [f"classes of pixels: {', '.join(shares)}{', ...' if len(self.names) > _SHOWN else ''}"]
+        lines = [f"classes of {self.points}: {', '.join(shares)}{', ...' if len(self.names) > _SHOWN else ''}"]
         if self.ignored is not None:
             lines.append(
                 f"pixels of number {self.ignored} are ignored by loss and metrics (--ignore-class none counts them)"
@@ -220,6 +233,11 @@ class Segment(Task):
     def score_width(self) -> int:
         """Numbers of the score of a batch of two rows; those of larger batches are not larger."""
         return max(1, len(self.names) ** 2 // 2)
+
+    @property
+    def scoring_nbytes(self) -> int:
+        """Bytes for the outputs and scores of one row: four arrays of a value per class, and the numbers of classes in several types."""
+        return self.width * (4 * 4 * len(self.names) + _NUMBERS_NBYTES)
 
     def decode(self, outputs: NDArray[Any], output: Output) -> NDArray[Any]:
         """Return logarithms of probabilities, with one value per class."""
@@ -252,9 +270,11 @@ class Segment(Task):
 
     def held(self, predictions: NDArray[np.float32]) -> NDArray[Any]:
         """Return predictions as the numbers of classes in masks; 0 for rows without a prediction."""
-        numbers = np.asarray(self.numbers, self.mask_dtype)[np.nan_to_num(predictions).astype(np.int64)]
-        numbers[np.isnan(predictions[:, :1]).any(axis=1)] = 0
-        return numbers
+        numbers, held = np.asarray(self.numbers, self.mask_dtype), np.zeros(predictions.shape, self.mask_dtype)
+        for prediction, mask in zip(predictions, held, strict=True):  # one by one: indices take eight bytes each
+            if not np.isnan(prediction[:1]).any():
+                mask[...] = numbers[prediction.astype(np.int64)]
+        return held
 
     @property
     def mask_dtype(self) -> np.dtype[Any]:
@@ -263,8 +283,10 @@ class Segment(Task):
 
     def shares(self, predictions: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the share of each class, shape (rows, classes)."""
-        columns = [(predictions == number).mean(axis=1) for number in range(len(self.names))]
-        return np.stack(columns, axis=1) if len(predictions) else np.empty((0, len(self.names)))
+        shares = np.empty((len(predictions), len(self.names)))
+        for row, prediction in enumerate(predictions):
+            shares[row] = [(prediction == number).mean() for number in range(len(self.names))]
+        return shares
 
     def columns(self, predictions: NDArray[np.float32], known: NDArray[np.bool_]) -> list[Column]:
         """Return the share of each class."""
@@ -311,14 +333,15 @@ class Segment(Task):
     def as_dict(self) -> dict[str, Any]:
         """Return the settings."""
         more = {"numbers": list(self.numbers), "ignored": self.ignored, "counts": list(self.counts), "weighs": self.weighs}
-        return {**super().as_dict(), **more}
+        return {**super().as_dict(), **more, "dimensions": self.dimensions}
 
     @classmethod
     def saved(cls, names: tuple[str, ...], saved: Mapping[str, Any]) -> Self:
         """Return the task from its settings, and the shape of the run's rows."""
         numbers, counts = tuple(saved["numbers"]), tuple(saved["counts"])
-        size = tuple(saved.get("input_shape", ()))[:2]
-        return cls(names, saved["loss"], numbers, saved["ignored"], counts, saved["weighs"], size)
+        dimensions = saved.get("dimensions", 2)  # earlier versions had images only
+        size = tuple(saved.get("input_shape", ()))[:dimensions]
+        return cls(names, saved["loss"], numbers, saved["ignored"], counts, saved["weighs"], size, dimensions)
 
 
 class _Shares(Tally):
@@ -329,14 +352,14 @@ class _Shares(Tally):
 
     def add(self, predictions: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
         """Count the pixels."""
-        self._sums += self._task.shares(predictions[known]).sum(axis=0)
+        self._sums += self._task.shares(predictions)[known].sum(axis=0)
         self._rows += int(known.sum())
 
     def line(self) -> str:
         """Return the first classes with their shares."""
         shares = list(zip(self._task.names, 100 * self._sums / max(1, self._rows), strict=True))
         more = ", ..." if len(shares) > _SHOWN else ""
-        return "pixels: " + ", ".join(f"{name} {share:.3g} %" for name, share in shares[:_SHOWN]) + more
+        return f"{self._task.points}: " + ", ".join(f"{name} {share:.3g} %" for name, share in shares[:_SHOWN]) + more
 
 
 def _ignored(found: Mapping[int, int], ignore_class: str) -> int | None:
