@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -67,6 +67,8 @@ class Task(ABC):
         Names of the outputs: classes, tags or targets.
     loss
         Name of the loss, one of ``losses``.
+    own_loss
+        Whether the model is compiled with a loss of its own, which is used in place of ``loss``.
 
     Attributes
     ----------
@@ -82,6 +84,8 @@ class Task(ABC):
         What the loss gets as labels, for messages.
     keras_loss : str
         Class of `keras.losses` that is the default.
+    weights_in_loss : bool
+        Whether the weights of ``--class-weights`` are in the loss; else the rows have them.
     digits : str
         Format of numbers in a CSV of predictions.
     predictions_are : str
@@ -94,6 +98,7 @@ class Task(ABC):
 
     names: tuple[str, ...]
     loss: str = ""
+    own_loss: bool = field(default=False, kw_only=True)
 
     name: ClassVar[str]
     one: ClassVar[str]
@@ -102,6 +107,7 @@ class Task(ABC):
     endings: ClassVar[Mapping[str, Output]]
     labels_are: ClassVar[str]
     keras_loss: ClassVar[str]
+    weights_in_loss: ClassVar[bool] = False
     digits: ClassVar[str] = ".6f"
     predictions_are: ClassVar[str] = "probabilities"
     not_returned: ClassVar[str]
@@ -226,9 +232,15 @@ class Task(ABC):
     def metrics(self, output: Output) -> list[Any]:
         """Return the metrics of Keras."""
 
-    def takes_loss(self, loss: str) -> bool:
-        """Return whether a loss of Keras, by its name in lowercase letters, can take the labels."""
+    def takes_loss(self, loss: str, config: Mapping[str, Any]) -> bool:
+        """Return whether a loss of Keras, by its name in lowercase letters and its settings, can take the labels."""
         return loss == self.keras_loss.lower()
+
+    @property
+    def compile_with(self) -> str:
+        """What to do about a model that is compiled with a loss that cannot take the labels."""
+        usual = re.sub(r"(?<!^)(?=[A-Z])", "_", self.keras_loss).lower()
+        return f"compile it with {usual}, or leave compile out"
 
     def in_units(self, figures: Mapping[str, float]) -> dict[str, float]:
         """Return the figures of Keras for an epoch or batch in units of the data."""

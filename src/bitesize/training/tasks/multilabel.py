@@ -48,6 +48,7 @@ class Multilabel(Task):
     endings: ClassVar[Mapping[str, Output]] = {"sigmoid": "probabilities", "linear": "logits"}
     labels_are: ClassVar[str] = "0 or 1 for each tag"
     keras_loss: ClassVar[str] = "BinaryCrossentropy"
+    weights_in_loss: ClassVar[bool] = True
     not_returned: ClassVar[str] = "neither logits nor one probability per tag"
 
     def __post_init__(self) -> None:
@@ -117,7 +118,7 @@ class Multilabel(Task):
         auc = load_keras().metrics.AUC
         return [auc(name="auc", multi_label=True, num_labels=len(self.names), from_logits=output == "logits")]
 
-    def takes_loss(self, loss: str) -> bool:
+    def takes_loss(self, loss: str, config: Mapping[str, Any]) -> bool:
         """Return whether a loss of Keras takes 0 or 1 for each tag."""
         return loss in ("binarycrossentropy", "binaryfocalcrossentropy")
 
@@ -174,8 +175,9 @@ class Multilabel(Task):
         return _Counts(self.names, self.threshold)
 
     def baseline(self, source: Source | None) -> Baseline | None:
-        """Return the loss of answering the shares of tags in the training data; None if the loss is weighted."""
-        if source is None or not self.shares or self.positive is not None or not len(source):
+        """Return the loss of answering the shares of tags in the training data; None if the loss is another one."""
+        another = self.own_loss or self.positive is not None
+        if source is None or not self.shares or another or not len(source):
             return None
         odds, total = log_odds(np.asarray(self.shares)), 0.0
         for _, values in labels_of(source):

@@ -106,7 +106,7 @@ class Regress(Task):
             metrics.R2Score(name="r2"),
         ]
 
-    def takes_loss(self, loss: str) -> bool:
+    def takes_loss(self, loss: str, config: Mapping[str, Any]) -> bool:
         """Return whether a loss of Keras takes numbers."""
         return loss in (
             "meansquarederror", "meanabsoluteerror", "huber", "logcosh", "meansquaredlogarithmicerror", "meanabsolutepercentageerror",
@@ -126,7 +126,8 @@ class Regress(Task):
             for name, mean, std in list(zip(self.names, self.mean, self.std, strict=True))[:_SHOWN]
         ) + (", ..." if len(self.names) > _SHOWN else "")
         units = "in units of the data" if len(self.names) == 1 else "in deviations, and in units of the data in evaluate"
-        return [f"targets: {shown}, standardized for the loss {self.loss} (--loss changes this); mae is {units}"]
+        loss = "the model's own loss" if self.own_loss else f"the loss {self.loss} (--loss changes this)"
+        return [f"targets: {shown}, standardized for {loss}; mae is {units}"]
 
     def decode(self, outputs: NDArray[np.float64], output: Output) -> NDArray[np.float64]:
         """Return values in units of the data."""
