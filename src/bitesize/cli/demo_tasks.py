@@ -197,8 +197,7 @@ def demo_task(task: str, folder: Path) -> Compared:
     if code:
         raise typer.Exit(code)
     seconds = time.perf_counter() - began
-    labels = ["--labels", options[1]] if Path(options[1]).is_file() else []  # not columns of the data
-    words = ["evaluate", str(run), str(data), *labels, "--part", "val", "--json"]
+    words = ["evaluate", str(run), "--part", "val", "--json"]
     done = subprocess.run([sys.executable, "-m", "bitesize", *words], check=False, capture_output=True, text=True)
     if done.returncode:
         console.print(done.stderr, highlight=False)
