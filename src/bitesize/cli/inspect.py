@@ -61,7 +61,7 @@ def inspect(
     part = source.subset(chosen)
     raw, problems = _drawn(part, [bs.Resize(_TILE, "pad", fill=255)], 0, seed)
     tiles = [_drawn(part, steps, epoch, seed)[0] for epoch in range(draws)]
-    captions = _captions(source, chosen.tolist())
+    captions = captions_of(source, chosen.tolist())
     _write_grid(out, kind, raw, tiles, captions, problems)
     views = "as the model sees it" if draws == 1 else f"{draws} random views as in training"
     console.print(
@@ -123,7 +123,7 @@ def _as_picture(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values.copy()
 
 
-def _captions(source: Source, rows: list[int]) -> Captions:
+def captions_of(source: Source, rows: list[int]) -> Captions:
     """Return captions of rows: their class and file name."""
     import os
 
@@ -156,7 +156,11 @@ def _tags_or_numbers(source: Source, rows: list[int]) -> list[str]:
         return [
             ", ".join(name for name, there in zip(source.classes, row, strict=True) if there) or "no tag" for row in values
         ]
-    return [", ".join(f"{value:.5g}" for value in np.ravel(row).tolist()) for row in values]
+    numbers = [[f"{value:.5g}" for value in np.ravel(row).tolist()] for row in values]
+    names = source.target_names
+    if names is None:
+        return [", ".join(row) for row in numbers]
+    return [", ".join(f"{name} {number}" for name, number in zip(names, row, strict=False)) for row in numbers]
 
 
 def _kind_of(out: str) -> str:

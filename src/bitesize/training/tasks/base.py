@@ -360,14 +360,18 @@ class Tally(ABC):
         """Return a line about all predictions."""
 
 
-def option_names(labels: str | None, count: int) -> tuple[str, ...]:
-    """Return the names of several numbers per row: of the columns in ``--labels``, else ``y1``, ``y2`` ...; of one number, ``y``.
+def names_of_numbers(source: Source, labels: str | None, count: int) -> tuple[str, ...]:
+    """Return the names of the numbers that labels are: their columns, as the source or ``--labels`` names them, else ``y``, or ``y1``, ``y2`` ...
 
     Examples
     --------
-    >>> option_names("price,rooms", 2), option_names("price", 1), option_names(None, 2), option_names("y.npy", 1)
-    (('price', 'rooms'), ('price',), ('y1', 'y2'), ('y',))
+    >>> import numpy as np, bitesize as bs
+    >>> source = bs.open(np.zeros((3, 2)), np.zeros(3))
+    >>> [names_of_numbers(source, labels, count) for labels, count in (("a,b", 2), ("a", 1), (None, 2), ("y.npy", 1))]
+    [('a', 'b'), ('a',), ('y1', 'y2'), ('y',)]
     """
+    if source.target_names is not None and len(source.target_names) == count:
+        return source.target_names
     words = [word.strip() for word in (labels or "").split(",")]
     if len(words) == count and all(re.fullmatch(r"[^./\\()*]+", word) for word in words):
         return tuple(words)

@@ -14,7 +14,7 @@ from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.training.backend import load_keras
 from bitesize.training.predictions import TagPredictions
-from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task, option_names
+from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task, names_of_numbers
 from bitesize.training.tasks.labels import describe_labels
 from bitesize.training.tasks.tag_score import TagScore, join_scores, log_odds
 from bitesize.training.tasks.targets import Targets, labels_of
@@ -65,7 +65,7 @@ class Multilabel(Task):
                 f"--task multilabel needs 0 or 1 for each tag of a row, but the labels of {where} are {describe_labels(source)}: text with several "
                 "tags needs --tag-delimiter"
             )
-        names = source.classes or option_names(labels, field.shape[0])
+        names = source.classes or names_of_numbers(source, labels, field.shape[0])
         return cls(names, loss), Targets(source, np.float32, classes=names)
 
     def matched(self, source: Source, labels: str | None, where: str) -> Source:
