@@ -174,7 +174,9 @@ class ArrowSource(ArrowTable):
             )
         columns = [self._numbers(name) for name in names]
         binary = all(np.isin(column, (0, 1)).all() for column in columns)
-        dtype = np.dtype(np.float32) if binary else np.result_type(np.float32, *columns)
+        # Floats keep their dtype, as those of one column do.
+        least = np.float16 if all(column.dtype.kind == "f" for column in columns) else np.float32
+        dtype = np.dtype(np.float32) if binary else np.result_type(least, *columns)
         self._known[self._label] = np.stack(columns, axis=1).astype(dtype)
         self.spec[self._label] = Field((len(names),), dtype)
         if binary:
