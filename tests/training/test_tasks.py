@@ -84,12 +84,15 @@ def test_a_target_that_is_nan_is_refused_with_its_row(tmp_path):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 9))
-def test_scores_of_tags_do_not_depend_on_how_rows_are_cut(seed, rows, cut):
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 9), st.booleans())
+def test_scores_of_tags_do_not_depend_on_how_rows_are_cut_or_counted(seed, rows, cut, many):
     random = np.random.default_rng(seed)
     odds, true = random.normal(0, 3, (rows, 3)), random.integers(0, 2, (rows, 3))
-    whole = join_scores("abc", 0.5, (), [TagScore.of(true, odds, 0)])
-    pieces = join_scores("abc", 0.5, (), [TagScore.of(true[i : i + cut], odds[i : i + cut], 0) for i in range(0, rows, cut)])
+    most = 10**6 if many else rows  # whether counts or rows are kept
+    whole = join_scores("abc", 0.5, (), [TagScore.of(true, odds, 0)], rows)
+    pieces = join_scores(
+        "abc", 0.5, (), [TagScore.of(true[i : i + cut], odds[i : i + cut], 0) for i in range(0, rows, cut)], most
+    )
     assert pieces.pop("loss") == pytest.approx(whole.pop("loss"))
     assert pieces == whole
     for i, tag in enumerate(whole["per_tag"]):

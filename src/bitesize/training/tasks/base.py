@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.memory.request import MemoryRequest
 from bitesize.sources.base import Source
 
 # Type of a model's outputs: logits, probabilities, or the targets themselves.
 Output = Literal["logits", "probabilities", "values"]
 # Rows of probabilities sum to 1 within this; half precision has three digits.
 NEAR, NEAR_OF_HALVES = 1e-3, 2e-2
+# Of the figures of one output in the results of `evaluate`.
+FIGURES_NBYTES = 1024
 
 
 class Baseline(NamedTuple):
@@ -84,6 +87,8 @@ class Task(ABC):
         What the loss gets as labels, for messages.
     keras_loss : str
         Class of `keras.losses` that is the default.
+    has_confusion : bool
+        Whether scores have a confusion matrix.
     weights_in_loss : bool
         Whether the weights of ``--class-weights`` are in the loss; else the rows have them.
     digits : str
@@ -108,6 +113,7 @@ class Task(ABC):
     labels_are: ClassVar[str]
     keras_loss: ClassVar[str]
     weights_in_loss: ClassVar[bool] = False
+    has_confusion: ClassVar[bool] = False
     digits: ClassVar[str] = ".6f"
     predictions_are: ClassVar[str] = "probabilities"
     not_returned: ClassVar[str]
@@ -285,9 +291,25 @@ class Task(ABC):
             Number of other rows.
         """
 
+    def joining(self, rows: int) -> MemoryRequest:
+        """Return the memory that `joined` needs for this many rows: figures of each output; a confusion matrix, as an array and as lists."""
+        count = len(self.names)
+        nbytes, detail = FIGURES_NBYTES * count, f"figures of {self.described}"
+        if self.has_confusion:
+            nbytes, detail = nbytes + 16 * count**2, f"a matrix of {count:,} x {count:,}"
+        return MemoryRequest(f"scoring {self.described}", nbytes, "loader", detail)
+
     @abstractmethod
-    def joined(self, scores: Iterable[Any]) -> dict[str, Any]:
-        """Join the scores of all batches: the figures of `bitesize evaluate --json`, with at least ``loss``, ``rows`` and ``bad_rows``."""
+    def joined(self, scores: Iterable[Any], rows: int) -> dict[str, Any]:
+        """Join the scores of all batches: the figures of `bitesize evaluate --json`, with at least ``loss``, ``rows`` and ``bad_rows``.
+
+        Parameters
+        ----------
+        scores
+            Scores of all batches.
+        rows
+            Most rows that they have.
+        """
 
     @abstractmethod
     def predicted(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:

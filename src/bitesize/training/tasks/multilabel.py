@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.memory.request import MemoryRequest
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.training.backend import load_keras
 from bitesize.training.predictions import TagPredictions
-from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task, names_of_numbers
+from bitesize.training.tasks.base import FIGURES_NBYTES, Baseline, Column, Output, Tally, Task, names_of_numbers
 from bitesize.training.tasks.labels import describe_labels
+from bitesize.training.tasks.tag_counts import counts_nbytes
 from bitesize.training.tasks.tag_score import TagScore, join_scores, log_odds
 from bitesize.training.tasks.targets import Targets, labels_of
 from bitesize.training.tasks.weighted_loss import weighted_binary_crossentropy
@@ -130,9 +132,14 @@ class Multilabel(Task):
         """Return tags and rounded log-odds of the rows, and the sum of their cross-entropies."""
         return TagScore.of(labels, scores, bad)
 
-    def joined(self, scores: Iterable[TagScore]) -> dict[str, Any]:
+    def joining(self, rows: int) -> MemoryRequest:
+        """Return the memory of the counts of each tag."""
+        nbytes, detail = counts_nbytes(len(self.names), rows)
+        return MemoryRequest(f"scoring {self.described}", nbytes + FIGURES_NBYTES * len(self.names), "loader", detail)
+
+    def joined(self, scores: Iterable[TagScore], rows: int) -> dict[str, Any]:
         """Return loss, F1, area under the ROC curve, and figures per tag."""
-        return join_scores(self.names, self.threshold, self.shares, scores)
+        return join_scores(self.names, self.threshold, self.shares, scores, rows)
 
     def predicted(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return probabilities."""

@@ -141,7 +141,7 @@ class Regress(Task):
         """Return sums of errors and squares."""
         return NumberScore.of(labels, scores, np.asarray(self.mean), bad)
 
-    def joined(self, scores: Iterable[NumberScore]) -> dict[str, Any]:
+    def joined(self, scores: Iterable[NumberScore], rows: int) -> dict[str, Any]:
         """Return loss, MAE, RMSE and R2, of each target and their means."""
         return join_scores(self.names, self.mean, self.std, scores)
 

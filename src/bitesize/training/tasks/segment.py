@@ -62,6 +62,7 @@ class Segment(Task):
     labels_are: ClassVar[str] = "masks"
     keras_loss: ClassVar[str] = "SparseCategoricalCrossentropy"
     weights_in_loss: ClassVar[bool] = True
+    has_confusion: ClassVar[bool] = True
     digits: ClassVar[str] = ".4f"
     not_returned: ClassVar[str] = "neither logits nor probabilities for each pixel"
     precision: ClassVar[type[np.floating[Any]]] = np.float32
@@ -252,7 +253,7 @@ class Segment(Task):
         table[list(self.numbers)] = range(len(self.numbers))
         return PixelScore.of(table[np.clip(labels.astype(np.int64), 0, len(table) - 1)], scores, bad)
 
-    def joined(self, scores: Iterable[PixelScore]) -> dict[str, Any]:
+    def joined(self, scores: Iterable[PixelScore], rows: int) -> dict[str, Any]:
         """Return loss, IoU and Dice, and the confusion matrix of pixels."""
         return join_scores(self.names, int(np.argmax(self.counts)) if self.counts else None, scores)
 
