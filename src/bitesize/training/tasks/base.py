@@ -244,7 +244,7 @@ class Task(ABC):
 
     @property
     def compile_with(self) -> str:
-        """What to do about a model that is compiled with a loss that cannot take the labels."""
+        """Advice for a model that is compiled with a loss that cannot take the labels."""
         usual = re.sub(r"(?<!^)(?=[A-Z])", "_", self.keras_loss).lower()
         return f"compile it with {usual}, or leave compile out"
 

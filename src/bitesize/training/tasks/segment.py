@@ -201,7 +201,7 @@ class Segment(Task):
 
     @property
     def compile_with(self) -> str:
-        """What to do about a model that is compiled with a loss that cannot take the labels."""
+        """Advice for a model that is compiled with a loss that cannot take the labels."""
         if not self._from_zero:
             return f"no loss of Keras takes their numbers {', '.join(map(str, self.numbers[:_SHOWN]))}: leave compile out"
         if self.ignored is None:
