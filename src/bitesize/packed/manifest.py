@@ -266,7 +266,8 @@ def _spec_to_json(stored: Field | Encoded) -> dict[str, Any]:
         if stored.mode == "unchanged":  # other modes have their own
             value |= {"channels": stored.channels, "dtype": dtype_to_json(stored.dtype)}
         return value
-    return {"kind": "array", "shape": list(stored.shape), "dtype": dtype_to_json(stored.dtype), "mask": stored.mask}
+    array = {"kind": "array", "shape": list(stored.shape), "dtype": dtype_to_json(stored.dtype), "mask": stored.mask}
+    return array | ({"axes": stored.axes} if stored.axes else {})  # stores of earlier versions have no axes
 
 
 def _spec_from_json(value: Any) -> Field | Encoded:
@@ -283,7 +284,10 @@ def _spec_from_json(value: Any) -> Field | Encoded:
     if value["kind"] != "array":
         raise ValueError(f"no kind of a field: {value['kind']!r}")
     shape = tuple(count(side) for side in value["shape"])
-    return Field(shape, dtype_from_json(value["dtype"]).newbyteorder("="), bool(value["mask"]))
+    axes = value.get("axes", "")
+    if not isinstance(axes, str):
+        raise ValueError(f"no axes: {axes!r:.100}")
+    return Field(shape, dtype_from_json(value["dtype"]).newbyteorder("="), bool(value["mask"]), axes)
 
 
 def _check_agreement(name: str, stored: Field | Encoded, held: ShardField) -> None:
