@@ -284,9 +284,7 @@ def _spec_from_json(value: Any) -> Field | Encoded:
     if value["kind"] != "array":
         raise ValueError(f"no kind of a field: {value['kind']!r}")
     shape = tuple(count(side) for side in value["shape"])
-    axes = value.get("axes", "")
-    if not isinstance(axes, str):
-        raise ValueError(f"no axes: {axes!r:.100}")
+    (axes,) = _texts([value.get("axes", "")])
     return Field(shape, dtype_from_json(value["dtype"]).newbyteorder("="), bool(value["mask"]), axes)
 
 
