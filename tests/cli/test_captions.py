@@ -1,8 +1,10 @@
 """Words in pictures: drawn where a font has their letters, else numbered, with a legend."""
 
 import pytest
+from PIL import Image
 
-from bitesize.cli import captions
+import bitesize as bs
+from bitesize.cli import captions, inspect
 from bitesize.cli.captions import Captions, font_with
 
 
@@ -31,3 +33,12 @@ def test_a_font_is_taken_only_if_it_has_every_letter():
         font = font_with(text)
         if font is not None:
             assert bytes(font.getmask(text)) != bytes(font.getmask("\uffff"))
+
+
+def test_numbers_are_captioned_with_the_names_of_their_columns(tmp_path):
+    for i in range(2):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{i}.png")
+    (tmp_path / "t.csv").write_text("path,price,energy\n0.png,1.5,2\n1.png,3,4\n")
+    several = inspect.captions_of(bs.open(tmp_path / "t.csv", ["energy", "price"]), [0, 1])
+    assert several.lines == ["energy 2, price 1.5  0.png", "energy 4, price 3  1.png"]
+    assert inspect.captions_of(bs.open(tmp_path / "t.csv", "price"), [0]).lines == ["price 1.5  0.png"]

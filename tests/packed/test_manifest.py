@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import survives
 from tests.properties import examples
+
+import bitesize as bs
+from bitesize.sources.combine.wrapper import SourceWrapper
 
 ODD = st.one_of(
     st.none(),
@@ -64,3 +68,30 @@ def test_any_bytes_in_any_place(target, data):
     for _ in range(data.draw(st.integers(1, 4))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
     survives(target, bytes(good))
+
+
+def test_names_of_targets_are_kept_and_stores_of_earlier_versions_have_none(tmp_path):
+    source = WithTargets(bs.open(np.zeros((6, 2)), np.arange(12).reshape(6, 2) / 8))
+    bs.pack(source, tmp_path / "store")
+    store = bs.open(tmp_path / "store")
+    assert store.target_names == ("price", "energy")
+    file = tmp_path / "store" / "manifest.json"
+    value = json.loads(file.read_text())
+    assert value["splits"][""].pop("targets") == ["price", "energy"]
+    file.write_text(json.dumps(value))
+    earlier = bs.open(tmp_path / "store")
+    assert earlier.target_names is None
+    assert earlier[1]["y"].tolist() == store[1]["y"].tolist() == [0.25, 0.375]
+    for odd in (["price"], "price", [1, 2], {}):
+        value["splits"][""]["targets"] = odd
+        file.write_text(json.dumps(value))
+        with pytest.raises(bs.PackedError, match="is damaged"):
+            bs.open(tmp_path / "store")
+
+
+class WithTargets(SourceWrapper):
+    """A source whose labels have names."""
+
+    def __init__(self, base):
+        super().__init__(base)
+        self.target_names = ("price", "energy")

@@ -308,5 +308,25 @@ def test_several_targets_keep_the_names_of_their_columns(tmp_path, form):
     assert first.target_names == bs.chain([first, second]).target_names == ("v", "u")
     with pytest.raises(bs.BadSetting, match="must have the same targets"):
         bs.chain([source, bs.open(file, ["u", "v"])])
+    assert bs.open(file, "u").target_names == bs.open(file, ["u"]).target_names == ("u",)
+    assert bs.chain([bs.open(file, "u"), bs.open(file, "u")]).target_names == ("u",)
+    assert bs.open(file, "w").target_names is None  # classes
     with pytest.raises(bs.BadSetting, match=r"'w' .*text.*name one as the label, and select the others with fields="):
         bs.open(file, ["u", "w"])
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_one_target_and_several_have_the_same_dtype_and_inputs_another(tmp_path, form, dtype):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    table = pandas.DataFrame({"x": [1, 2], "u": [0.5, 1.25], "v": [2.5, 0.25]}).astype({"u": dtype, "v": dtype})
+    file = tmp_path / f"table.{form}"
+    table.to_csv(file, index=False) if form == "csv" else table.to_parquet(file)
+    stored = "float64" if form == "csv" else dtype
+    for labels, shape in (("u", (2,)), (["u"], (2,)), (["u", "v"], (2, 2))):
+        source = bs.open(file, labels)
+        with bs.Loader(source, batch_size=2, memory="16 MiB", dtype=np.float32) as loader:
+            batch = next(iter(loader))
+            found = batch[source.label_name]
+            assert (str(found.dtype), found.shape, str(batch["x"].dtype)) == (stored, shape, "float32")

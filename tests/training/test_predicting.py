@@ -37,12 +37,12 @@ def test_spans_are_scored_as_all_rows(trained, step):
     config = {**folder.config(), "classes": classes}
     source = open_for_run(config, str(top / "x.npy"), {}, labels=str(top / "y.npy"), labeled=True)
     with scorer.loader(source, "32 MiB", BATCH, "raise") as loader:
-        expected = scorer.task.joined(map(scorer.score, scorer.batches(loader, lambda rows: None)))
+        expected = scorer.task.joined(map(scorer.score, scorer.batches(loader, lambda rows: None)), len(source))
         scores = {}
         for span in reversed(spans(ROWS, step)):  # workers may have any of them
             scores[span.start] = [scorer.score(scored) for scored in scorer.batches(loader, lambda rows: None, span)]
             assert sum(len(score.true) for score in scores[span.start]) == len(span)
-    found = scorer.task.joined([score for start in sorted(scores) for score in scores[start]])
+    found = scorer.task.joined([score for start in sorted(scores) for score in scores[start]], len(source))
     assert found.pop("loss") == pytest.approx(expected.pop("loss"), rel=1e-12)
     assert found == expected
 

@@ -21,7 +21,8 @@ from bitesize.cli.console import command, console, plain, quoted
 from bitesize.cli.demo_masks import write_masks, write_volumes
 from bitesize.memory.sizes import rounded
 
-_SHAPES = ("circle", "cross", "square")
+# Each shape has a color of its own, about which it varies.
+_SHAPES = {"circle": (225, 70, 60), "cross": (240, 205, 70), "square": (70, 110, 225)}
 _SIDE = 48
 
 
@@ -46,6 +47,8 @@ class TaskDemo:
 
     Parameters
     ----------
+    about
+        What the data is, and what is learned.
     make
         Function that writes the data into a folder.
     data
@@ -56,6 +59,7 @@ class TaskDemo:
         Function that takes the figures of ``bitesize evaluate --json``.
     """
 
+    about: str
     make: Callable[[Path], None]
     data: str
     arguments: tuple[str, ...]
@@ -67,7 +71,7 @@ def write_flowers(folder: Path, count: int = 900) -> None:
     random = np.random.default_rng(0)
     centers = np.array([[5.0, 3.4, 1.5, 0.3], [5.9, 2.8, 4.3, 1.3], [6.4, 3.0, 5.2, 1.9]])
     kinds = random.integers(0, 3, count)
-    values = centers[kinds] + random.normal(0, 0.35, (count, 4))
+    values = np.maximum(centers[kinds] + random.normal(0, 0.35, (count, 4)), 0.1)  # lengths are above 0
     names = ("round", "sharp", "tall")
     lines = [[*(f"{value:.2f}" for value in row), names[kind]] for row, kind in zip(values, kinds, strict=True)]
     _write_csv(folder / "flowers.csv", ["sepal_length", "sepal_width", "petal_length", "petal_width", "species"], lines)
@@ -103,10 +107,10 @@ def write_shapes(folder: Path, count: int = 1200) -> None:
 
 
 def _shapes(random: np.random.Generator, there: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return a picture of shapes in random colors on noise, uint8 of shape (48, 48, 3)."""
+    """Return a picture of shapes on noise, uint8 of shape (48, 48, 3)."""
     image = random.normal(60, 12, (_SIDE, _SIDE, 3))
     y, x = np.mgrid[:_SIDE, :_SIDE]
-    for name, shown in zip(_SHAPES, there, strict=True):
+    for (name, color), shown in zip(_SHAPES.items(), there, strict=True):
         if not shown:
             continue
         size = random.uniform(6, 9)
@@ -116,7 +120,7 @@ def _shapes(random: np.random.Generator, there: NDArray[np.bool_]) -> NDArray[np
             "cross": (np.minimum(down, right) < 2) & (np.maximum(down, right) < size),
             "square": np.maximum(down, right) < 0.85 * size,
         }[name]
-        image[inside] = random.uniform(120, 250, 3)
+        image[inside] = color + random.uniform(-40, 40, 3)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
@@ -134,8 +138,8 @@ def _of_classes(result: dict[str, Any]) -> Compared:
 
 def _of_tags(result: dict[str, Any]) -> Compared:
     baseline = result["baseline"]
-    answer = f"always answering {' and '.join(baseline['tags'])}"
-    return Compared("F1 of all tags together", result["f1_micro"], baseline["f1_micro"], answer)
+    answer = f"always answering {', '.join(baseline['tags'])}"
+    return Compared("F1 of all tags", result["f1_micro"], baseline["f1_micro"], answer)
 
 
 def _of_masks(result: dict[str, Any]) -> Compared:
@@ -152,24 +156,45 @@ def _of_numbers(result: dict[str, Any]) -> Compared:
 
 
 DEMOS = {
-    "tabular": TaskDemo(write_flowers, "flowers.csv", ("--labels", "species", "--epochs", "15"), _of_classes),
-    "regress": TaskDemo(write_houses, "houses.csv", ("--labels", "price,energy", "--epochs", "12"), _of_numbers),
+    "tabular": TaskDemo(
+        "a table of 900 flowers: the species, from four measurements",
+        write_flowers,
+        "flowers.csv",
+        ("--labels", "species", "--epochs", "15"),
+        _of_classes,
+    ),
+    "regress": TaskDemo(
+        "a table of 1,500 houses: the price and the use of energy, from four columns",
+        write_houses,
+        "houses.csv",
+        ("--labels", "price,energy", "--epochs", "12"),
+        _of_numbers,
+    ),
     "multilabel": TaskDemo(
+        "1,200 pictures of none to three shapes: which of them are there, as a table of tags says",
         write_shapes,
         "pictures",
-        ("--labels", "{folder}/tags.csv", "--tag-delimiter", "|", "--image-size", "48", "--no-augment", "--epochs", "8"),
+        (
+            "--labels", "{folder}/tags.csv", "--tag-delimiter", "|", "--model", "mlp", "--image-size", "16", "--no-augment",
+            "--learning-rate", "0.002", "--epochs", "6",
+        ),
         _of_tags,
     ),
     "segment": TaskDemo(
+        "pictures of shapes, and masks: the shape of each pixel",
         write_masks,
         "",
         ("--image-size", "32", "--batch-size", "8", "--epochs", "6", "--val-split", "0.2", "--no-augment"),
         _of_masks,
     ),
     "volumes": TaskDemo(
-        write_volumes, "", ("--axes", "DHW", "--batch-size", "16", "--epochs", "8", "--val-split", "0.2"), _of_classes
+        "volumes of voxels in a folder per class: the class",
+        write_volumes,
+        "",
+        ("--axes", "DHW", "--batch-size", "16", "--epochs", "8", "--val-split", "0.2"),
+        _of_classes,
     ),
-}
+}  # fmt: skip
 
 
 def demo_task(task: str, folder: Path) -> Compared:
@@ -189,6 +214,7 @@ def demo_task(task: str, folder: Path) -> Compared:
     place.mkdir(parents=True)
     demo.make(place)
     data = place / demo.data
+    console.print(f"made {demo.about}", highlight=False, soft_wrap=True)
     again = ["--overwrite"] if run.exists() else []
     options = [word.replace("{folder}", str(place)) for word in demo.arguments]
     arguments = ["train", str(data), *options, "--out", str(run), *again]
@@ -198,8 +224,7 @@ def demo_task(task: str, folder: Path) -> Compared:
     if code:
         raise typer.Exit(code)
     seconds = time.perf_counter() - began
-    labels = ["--labels", options[1]] if Path(options[1]).is_file() else []  # not columns of the data
-    words = ["evaluate", str(run), str(data), *labels, "--part", "val", "--json"]
+    words = ["evaluate", str(run), "--part", "val", "--json"]
     done = subprocess.run([sys.executable, "-m", "bitesize", *words], check=False, capture_output=True, text=True)
     if done.returncode:
         console.print(done.stderr, highlight=False)

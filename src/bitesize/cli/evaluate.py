@@ -10,7 +10,7 @@ import typer
 
 from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling
 from bitesize.cli.named_run import open_run
-from bitesize.cli.options import Data, Json, MaxBad, Memory, OnError, Opening, RunArgument, parse_on_error, takes_options
+from bitesize.cli.options import Json, MaxBad, Memory, OnError, Opening, RunArgument, parse_on_error, takes_options
 from bitesize.cli.tasks import Threshold, print_figures, print_tables, task_with
 from bitesize.cli.workers import WorkerOptions
 
@@ -21,12 +21,19 @@ if TYPE_CHECKING:
     from bitesize.training.tasks.base import Task
 
 _SHOWN = 10
+DataOfRun = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA", help="Data with labels, as for the other commands. Default: the data of the run, with its labels."
+    ),
+]
 
 
 @takes_options
 def evaluate(
     run: RunArgument,
-    data: Data,
+    data: DataOfRun = None,
+    *,
     opening: Opening,
     workers: WorkerOptions,
     memory: Memory = "auto",
@@ -44,7 +51,9 @@ def evaluate(
 ) -> None:
     """Measure a trained model: loss, metrics, and figures per class, tag or target. Each row counts once. Data is opened with the run's settings."""
     from bitesize.errors import BadSetting
+    from bitesize.sources.choices import Choice
     from bitesize.training.data import open_for_run
+    from bitesize.training.data_of_run import data_of
     from bitesize.training.rows_of_run import rows_of_part, split_of, training_rows_line
 
     say_when_compiling()
@@ -53,9 +62,13 @@ def evaluate(
     folder = open_run(run)
     task = task_with(folder, threshold)
     config = {**folder.config(), "classes": folder.classes()}
+    whole = data is None
+    data = data_of(config) if data is None else data
     source = open_for_run(config, data, opening.settings, labels=opening.labels, split=opening.split, labeled=True)
     if part not in (None, "val", "train"):
         raise BadSetting(f"--part must be val or train, not {part!r}")
+    if whole:
+        source.choices = (Choice(f"data: {data}, on which the run was trained", "DATA"), *source.choices)
     split = split_of(folder.path, config, data, source)
     if part is not None:
         source = source.subset(rows_of_part(split, part, folder.shown))

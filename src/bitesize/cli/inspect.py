@@ -69,7 +69,7 @@ def inspect(
     is_encoded = isinstance(source.spec["x"], bs.Encoded)
     raw, problems = _drawn(part, [bs.Resize(_TILE, "pad", fill=255)] if is_encoded else [], 0, seed)
     tiles = [_drawn(part, steps, epoch, seed)[0] for epoch in range(draws)]
-    captions = _captions(source, chosen.tolist())
+    captions = captions_of(source, chosen.tolist())
     _write_grid(out, kind, raw, tiles, captions, problems)
     views = "as the model sees it" if draws == 1 else f"{draws} random views as in training"
     console.print(
@@ -127,7 +127,7 @@ def _drawn(source: Source, steps: list[Any], epoch: int, seed: int) -> tuple[lis
         return pictures, {bad.row: bad.reason for bad in loader.bad}
 
 
-def _captions(source: Source, rows: list[int]) -> Captions:
+def captions_of(source: Source, rows: list[int]) -> Captions:
     """Return captions of rows: their class and file name."""
     import os
 
@@ -160,7 +160,11 @@ def _tags_or_numbers(source: Source, rows: list[int]) -> list[str]:
         return [
             ", ".join(name for name, there in zip(source.classes, row, strict=True) if there) or "no tag" for row in values
         ]
-    return [", ".join(rounded(value) for value in np.ravel(row).tolist()) for row in values]
+    numbers = [[rounded(value) for value in np.ravel(row).tolist()] for row in values]
+    names = source.target_names
+    if names is None:
+        return [", ".join(row) for row in numbers]
+    return [", ".join(f"{name} {number}" for name, number in zip(names, row, strict=False)) for row in numbers]
 
 
 def _kind_of(out: str) -> str:

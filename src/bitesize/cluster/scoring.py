@@ -16,7 +16,7 @@ from bitesize.training.adapting import adapt
 from bitesize.training.given import Given, OneEach, Rows
 from bitesize.training.predicting import Block, OnError, Piece, Predictor, pieces_of, units_warnings
 from bitesize.training.run import RunFolder
-from bitesize.training.score import Scorer
+from bitesize.training.score import Scorer, charged_scores
 from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.choose import saved_task
 from bitesize.training.trained import open_run
@@ -71,7 +71,7 @@ def evaluate(
     config = run.config()
     policy = BadRowPolicy(on_error, max_bad, len(source))
     budget = budget or as_budget(memory)
-    planned(adapt(config, source, budget)[1])
+    task = task or saved_task(config, run.classes())
     pieces = team.spans(source, config["settings"]["batch_size"])
     not_finite: dict[int, str] = {}
 
@@ -84,11 +84,12 @@ def evaluate(
             yield from scored.batches
             progress(scored.rows)
 
-    task = task or saved_task(config, run.classes())
     nbytes = max(map(len, pieces)) * _SCORE_NBYTES * task.score_width
     job = Job(_Evaluator, (run.shown, source, memory, on_error), [source], _paths_of(run), nbytes)
-    with closing(team.share(job, pieces, budget)) as results:
-        figures = task.joined(batches(results))
+    with charged_scores(task, len(source), budget) as lines:
+        planned([*adapt(config, source, budget)[1], *lines])
+        with closing(team.share(job, pieces, budget)) as results:
+            figures = task.joined(batches(results), len(source))
     bad = [policy.bad[row]._asdict() for row in sorted(policy.bad)]
     bad += [{"row": row, "path": source.describe(row), "reason": why} for row, why in not_finite.items()]
     return {**figures, "bad": bad, "left_out": dict(source.left_out)}

@@ -54,7 +54,7 @@ class Part:
         Fields of a row, as sources have them.
     fields
         The same fields, as shards hold them; and that of `names`.
-    primary, label_name, weight_name, feature_names, classes, classes_of
+    primary, label_name, weight_name, feature_names, classes, classes_of, target_names
         As those of a `Source`.
     names
         Field of the shards with the path of each row in the data that was packed; None if rows had no paths.
@@ -78,6 +78,7 @@ class Part:
     shards: tuple[ShardInfo, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     made_from: Mapping[str, Any] = field(default_factory=dict)
+    target_names: tuple[str, ...] | None = None
 
     @property
     def rows(self) -> int:
@@ -202,6 +203,8 @@ def description(part: Part) -> dict[str, Any]:
         "classes": None if part.classes is None else list(part.classes),
         "classes_of": {name: list(names) for name, names in part.classes_of.items()},
         "names": part.names,
+        # Left out if there are none: older stores have no such key, and their fingerprints stay.
+        **({} if part.target_names is None else {"targets": list(part.target_names)}),
     }
 
 
@@ -236,7 +239,18 @@ def part_from_json(store: Folder, split: str, value: Any) -> Part:
         shards,
         tuple(Skipped(count(each["row"]), str(each["reason"])) for each in value["skipped"]),
         dict(value["made_from"]),
+        _targets_of(value, spec),
     )
+
+
+def _targets_of(value: Any, spec: Spec) -> tuple[str, ...] | None:
+    """Return the names of the numbers that labels are; stores of earlier versions have none."""
+    if value.get("targets") is None:
+        return None
+    names, field = _texts(value["targets"]), spec[value["label"]]
+    if not isinstance(field, Field) or len(names) != (field.shape[-1] if field.shape else 1):
+        raise ValueError(f"the targets {names} are not those of labels of {field}")
+    return names
 
 
 def _shard_from_json(folder: Folder, fields: Mapping[str, ShardField], value: Any) -> ShardInfo:

@@ -253,6 +253,7 @@ def _part(plan: PartPlan, shards: Sequence[PackedShard]) -> Part:
         feature_names=source.feature_names,
         classes=source.classes,
         classes_of=source.classes_of,
+        target_names=source.target_names,
         names=plan.names,
         shards=infos,
         skipped=tuple(row for shard in shards for row in shard.skipped),

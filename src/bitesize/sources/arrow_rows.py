@@ -129,14 +129,22 @@ class ArrowSource(ArrowTable):
                     f"tag_delimiter={options.tag_delimiter!r}: the labels {column.name!r} of {self._where} are not text"
                 )
             self.spec[name] = column.field
+            if is_label:
+                self._name_target(column.name, column.field)
             return
         self._known[name] = labels.values
         self.spec[name] = Field(labels.values.shape[1:], labels.values.dtype)
         self.choices = (*self.choices, *labels.choices)
         if is_label:
             self.classes = labels.classes
+            self._name_target(column.name, self.spec[name])
         elif labels.classes is not None:
             self.classes_of = {**self.classes_of, name: labels.classes}
+
+    def _name_target(self, column: str, field: Field | Encoded) -> None:
+        """Name labels of one number after their column."""
+        if self.classes is None and isinstance(field, Field) and not field.shape:
+            self.target_names = (column,)
 
     def _stack(self, field: str, names: Sequence[str], by_name: Mapping[str, ArrowColumn]) -> None:
         """Add several columns of numbers as one field."""
@@ -167,7 +175,9 @@ class ArrowSource(ArrowTable):
             )
         columns = [self._numbers(name) for name in names]
         binary = all(np.isin(column, (0, 1)).all() for column in columns)
-        dtype = np.dtype(np.float32) if binary else np.result_type(np.float32, *columns)
+        # Floats keep their dtype, as those of one column do.
+        least = np.float16 if all(column.dtype.kind == "f" for column in columns) else np.float32
+        dtype = np.dtype(np.float32) if binary else np.result_type(least, *columns)
         self._known[self._label] = np.stack(columns, axis=1).astype(dtype)
         self.spec[self._label] = Field((len(names),), dtype)
         if binary:

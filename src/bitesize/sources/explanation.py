@@ -213,7 +213,8 @@ def _labels(source: RowSource) -> tuple[dict[str, int] | None, str | None]:
         return None, f"a mask for each image ({field})"
     if classes is not None:
         return None, f"a 0 or 1 for each of {len(classes)} classes: {first_few(classes, _SHOWN)}"
-    return None, f"{'numbers' if isinstance(field, Field) else 'labels'}, {field}"
+    named = f": {first_few(source.target_names, _SHOWN)}" if source.target_names else ""
+    return None, f"{'numbers' if isinstance(field, Field) else 'labels'}, {field}{named}"
 
 
 def _kind(source: RowSource) -> str:

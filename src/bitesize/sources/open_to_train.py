@@ -45,11 +45,19 @@ def open_to_train(data: Data, labels: Labels = None, split: str | None = None, *
             raise BadFile(f"{data!r:.80} has only labels: {', '.join(source.spec)}")
         fields = {"x": source.primary} | ({"y": label} if label else {}) | ({weight: weight} if weight else {})
         source = Zipped([(fields, source)])
+        if (
+            label not in (None, "y")
+            and source.target_names is None
+            and source.classes is None
+            and is_number(source.spec["y"])
+        ):
+            source.target_names = (label,)
     if source.classes is None and source.labels is not None:
         numbers, class_of = np.unique(source.labels, return_inverse=True)
         if len(numbers) <= _MOST_NAMED:
             name = source.label_name or "y"
             named = WithFields(source, {name: class_of.astype(np.int64)}, tuple(map(str, numbers.tolist())), name)
+            named.target_names = source.target_names  # the numbers may be a quantity as well
             named.choices = (*source.choices, Choice(f"labels: {len(numbers):,} {WHOLE_NUMBERS}", "labels="))
             source = named
     return source

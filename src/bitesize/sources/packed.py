@@ -77,6 +77,7 @@ class PackedStore(Source):
         self.classes = part.classes if kept else part.classes_of.get(self._stored_name.get(self._label or "", ""))
         self.classes_of = {new_name[name]: names for name, names in part.classes_of.items() if name in new_name}
         self.feature_names = part.feature_names
+        self.target_names = part.target_names if kept else None
         if part.primary in new_name:
             self.primary = new_name[part.primary]
         self._labels_read: NDArray[Any] | None = None

@@ -47,7 +47,7 @@ class RowSource(RowContract):
     feature_names : tuple of str or None
         Names of the table columns stacked along the last axis of the field ``x``; None for other data.
     target_names : tuple of str or None
-        Names of the columns stacked along the last axis of the labels, where these are several numbers; None for other labels.
+        Columns of a table that the labels are, where these are one or several numbers; None for classes, tags and numbers without names.
     takes_pages : bool
         Whether the option ``pages`` of `bitesize.open` has a meaning for the rows.
     first_images : Mapping of str to bytes

@@ -130,6 +130,8 @@ def _labels_table(path: str, options: OpenOptions) -> Source | None:
     labeled = labeled_files(labels, paths.join(path, options.split or ""), options)
     source = of_names(labeled.names, {}, replace(options, labels=labeled.labels, split=None, tag_delimiter=""), listed=True)
     source.classes = source.classes if labeled.classes is None else labeled.classes
+    if source.classes is None:
+        source.target_names = (labeled.column,)
     source.choices = tuple(choice for choice in source.choices if not choice.chosen.startswith("labels: one per file"))
     return with_choices(source, *labeled.choices)
 

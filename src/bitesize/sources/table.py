@@ -158,7 +158,8 @@ class Table(WithFields):
         label = classes.pop(chosen.label, None)
         made = cls(source, arrays, label, chosen.label, tables=tables, names=[*columns], rows=rows)
         made.classes_of = classes
-        made.target_names = tuple(chosen.targets) if chosen.targets and label is None else None
+        numbers = chosen.targets or [column for name, column in chosen.columns.items() if name == chosen.label]
+        made.target_names = tuple(numbers) if numbers and label is None else None
         made.weight_name = chosen.weight
         made.choices = (*made.choices, *choices)
         check_repeated(existing.names, made)
@@ -191,12 +192,15 @@ class LabeledFiles(NamedTuple):
         Decisions made for ambiguous tables.
     classes : tuple of str or None
         Names of the tags, where labels are such.
+    column : str
+        Name of the column of labels.
     """
 
     names: Names
     labels: list[str] | NDArray[Any]
     choices: tuple[Choice, ...]
     classes: tuple[str, ...] | None
+    column: str
 
 
 def labeled_files(table: str | os.PathLike[str], root: str, options: OpenOptions) -> LabeledFiles:
@@ -231,8 +235,9 @@ def labeled_files(table: str | os.PathLike[str], root: str, options: OpenOptions
     every_choice = [*chosen.choices, *files.choices, *choices]
     label_choices = tuple(dict.fromkeys(choice for choice in every_choice if "sample weights" not in choice.chosen))
     if classes is not None and values.ndim == 1:
-        return LabeledFiles(files.names, [classes[number] for number in values.tolist()], label_choices, None)
-    return LabeledFiles(files.names, values, label_choices, classes)
+        names = [classes[number] for number in values.tolist()]
+        return LabeledFiles(files.names, names, label_choices, None, chosen.columns[chosen.label])
+    return LabeledFiles(files.names, values, label_choices, classes, chosen.columns[chosen.label])
 
 
 def _metadata(data: Any) -> str | None:

@@ -140,6 +140,8 @@ def choose_columns(table: TextTable, path: str, options: OpenOptions, where: str
         label = require(options.labels, columns, where, "labels")
     elif are_columns(options.labels, columns):
         targets = [require(name, columns, where, "labels") for name in options.labels]
+        if len(targets) == 1:
+            label = targets.pop()
     if options.fields is not None:
         wanted = wanted_fields(options, columns)
         unknown = [column for column in wanted.values() if match(column, columns) is None]

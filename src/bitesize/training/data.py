@@ -21,6 +21,7 @@ from bitesize.sources.splits import SplitRequired, usual_split
 from bitesize.spec import Field
 from bitesize.training.adapting import expected_rows, fits, is_row, reading_of_run, shape_in_words
 from bitesize.training.copies import copied_rows
+from bitesize.training.data_of_run import column_of_labels, labels_of_run, naming_labels, place_of_labels
 from bitesize.training.settings import TrainSettings, parse_labels
 from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.choose import choose_task, saved_task
@@ -190,24 +191,42 @@ def open_for_run(
         settings = replace(settings, labels_as=None)
     settings = settings.with_opening({**reading_of_run(config), **given})
     features = tuple(config["features"]) if config.get("features") else None
-    column = labels if labels is not None else _column_of_labels(settings)
+    of_run = labels_of_run(config, data, settings.labels) if labels is None and labeled else None
+    apart = place_of_labels(config, settings.labels) if labels is None and labeled and of_run is None else None
+    labels = of_run if of_run is not None else labels
+    column = labels if labels is not None else column_of_labels(settings.labels)
     if not labeled:
         delimiter = None if settings.tag_delimiter is None else ""  # text with tags is left as it is
         settings = replace(settings, fields=_without_labels(settings.fields, column), tag_delimiter=delimiter)
+    with naming_labels(apart, f"name those of {named(data)} with --labels"):
+        source = _opened_like(settings, data, column, split, features, sure=labels is not None)
+        if not labeled:
+            return _as_one_row(settings, source, data, expected_rows(config))
+        if of_run is not None:
+            source.choices = (*source.choices, Choice(f"labels: {of_run}, with which the run was trained", "labels="))
+        return saved_task(config, tuple(config["classes"])).matched(source, labels, named(data))
+
+
+def _opened_like(
+    settings: TrainSettings,
+    data: Any,
+    column: str | None,
+    split: str | None,
+    features: tuple[str, ...] | None,
+    *,
+    sure: bool,
+) -> Source:
+    """Open other data; a column of labels that it need not have, unless it is ``sure``, may be missing."""
     if isinstance(data, Source):
-        source = with_features(open_to_train(data), features, named(data))
-    elif labels is not None or column is None:
-        source = open_like(settings, data, column, split, features)
-    else:
-        try:
-            source = open_like(settings, data, column, split, features)
-        except SplitRequired:
-            raise
-        except (BadSetting, NotFound):  # other data than a table with that column, such as folders named after the classes
-            source = open_like(settings, data, None, split, features)
-    if not labeled:
-        return _as_one_row(settings, source, data, expected_rows(config))
-    return saved_task(config, tuple(config["classes"])).matched(source, labels, named(data))
+        return with_features(open_to_train(data), features, named(data))
+    if sure or column is None:
+        return open_like(settings, data, column, split, features)
+    try:
+        return open_like(settings, data, column, split, features)
+    except SplitRequired:
+        raise
+    except (BadSetting, NotFound):  # other data than a table with that column, such as folders named after the classes
+        return open_like(settings, data, None, split, features)
 
 
 def _as_one_row(settings: TrainSettings, source: Source, data: Any, expected: Field) -> Source:
@@ -222,12 +241,6 @@ def _as_one_row(settings: TrainSettings, source: Source, data: Any, expected: Fi
     shape = shape_in_words(whole, expected)
     row.choices = (*row.choices, Choice(f"x: the file is one row: {whole} is {shape}", "file_is_row=False"))
     return row
-
-
-def _column_of_labels(settings: TrainSettings) -> str | None:
-    """Return the column or field of a run's labels, or None if the labels were a separate file or folders."""
-    labels = settings.labels
-    return None if labels is None or os.path.splitext(labels)[1] or os.path.exists(labels) else labels
 
 
 def _without_labels(names: Any, column: str | None) -> Any:
@@ -253,15 +266,18 @@ def check_alike(train: Source, val: Source) -> None:
 def _with_own_validation(settings: TrainSettings, source: Source, task: Task) -> RunData:
     """Open the data of --val: a table or folder like the training data."""
     assert settings.val is not None
-    column = _column_of_labels(settings)
-    try:
-        held = open_like(settings, settings.val, column, None, source.feature_names)
-    except SplitRequired as error:
-        name = next((name for name in error.splits if usual_split(name) == "val"), None)
-        if name is None:
-            raise
-        held = open_like(settings, settings.val, column, name, source.feature_names)
-    val = task.matched(held, column, settings.val)
+    column = column_of_labels(settings.labels)
+    with naming_labels(
+        settings.labels if column is None else None, "--val needs labels of its own, such as a table of paths and labels"
+    ):
+        try:
+            held = open_like(settings, settings.val, column, None, source.feature_names)
+        except SplitRequired as error:
+            name = next((name for name in error.splits if usual_split(name) == "val"), None)
+            if name is None:
+                raise
+            held = open_like(settings, settings.val, column, name, source.feature_names)
+        val = task.matched(held, column, settings.val)
     task.check_labels(val)
     return RunData(source, val, task, _overlap(source, val))
 

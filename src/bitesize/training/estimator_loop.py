@@ -103,7 +103,7 @@ def _validated(job: EstimatorJob) -> dict[str, float]:
             yield job.task.score(batch["y"][:real][mask], scores[mask], int((~mask).sum()))
 
     try:
-        figures = job.task.joined(batches())
+        figures = job.task.joined(batches(), len(job.val_loader.source))
     except ValueError as error:
         if (odd := refusal(job.val_loader, (0, 0), len(job.val_loader), error)) is not None:
             raise odd from error

@@ -120,7 +120,7 @@ def _open_loader(settings: TrainSettings, source: Source, steps: list[Any], budg
 def _refuse_options_of_keras(settings: TrainSettings) -> None:
     """Raise for options that estimators do not have."""
     default = TrainSettings(settings.data)
-    for name in ("checkpoint_every", "weights", "class_weights", "early_stopping", "learning_rate"):
+    for name in ("checkpoint_every", "weights", "class_weights", "loss", "early_stopping", "learning_rate"):
         if getattr(settings, name) != getattr(default, name):
             raise BadSetting(f"--{name.replace('_', '-')} is for Keras models, but --model is {settings.model}")
     if settings.batch_size == "auto":

@@ -113,7 +113,7 @@ def check_agreement(model: Any, label: str, output: Output | None, task: Task = 
         If the loss does not match the outputs: Keras would silently train on wrong losses.
     """
     name, config = compiled_loss(model)
-    if output is None or output == "values" or not task.takes_loss(name):
+    if output is None or output == "values" or not task.takes_loss(name, config):
         return
     of_logits = bool(config.get("from_logits", False))
     if of_logits == (output == "logits"):

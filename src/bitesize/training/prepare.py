@@ -74,6 +74,8 @@ def prepare(settings: TrainSettings, start: Start, ranks: Ranks) -> Job:
     budget = Budget(settings.memory)
     data = ranks.together(lambda: _fitted(settings, data))
     prepared = prepare_model(settings, data, start.resumed, budget, held, ranks)
+    if getattr(prepared.model, "compiled", False):
+        data = replace(data, task=replace(data.task, own_loss=True))
     settings, train, val = prepared.settings, prepared.train, prepared.val
     train, class_weight = data.task.weighed(train) if settings.class_weights else (train, None)
     train, val = data.task.for_loss(train), None if val is None else data.task.for_loss(val)

@@ -142,7 +142,22 @@ def prepare_model(
 def _build(settings: TrainSettings, field: Field, task: Task) -> Any:
     """Build the model, with the same weights each time."""
     load_keras().utils.set_random_seed(settings.seed % 2**32)
-    return build_model(settings.model, field.shape, task, settings.weights, tunes=settings.tunes, axes=field.axes)
+    model = build_model(settings.model, field.shape, task, settings.weights, tunes=settings.tunes, axes=field.axes)
+    if getattr(model, "compiled", False):
+        _refuse_settings_of_loss(settings, task)
+    return model
+
+
+def _refuse_settings_of_loss(settings: TrainSettings, task: Task) -> None:
+    """Raise for settings of the loss of bitesize, which a model that is compiled with its own loss would ignore."""
+    ignored = [("--loss", f" {settings.loss}", settings.loss != "auto")]
+    ignored += [("--class-weights", "", settings.class_weights and task.weights_in_loss)]
+    for option, value, given in ignored:
+        if given:
+            raise BadSetting(
+                f"{option}{value} is for the loss that bitesize chooses, but the model {settings.model} is compiled with its own, which would ignore "
+                f"it: leave compile out of the model, or drop {option}"
+            )
 
 
 def refuse_other_ranks(ranks: Ranks) -> None:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadSetting
 from bitesize.memory.sizes import counted
 from bitesize.sources.base import Source
-from bitesize.storage import paths
-from bitesize.storage.url import is_url
+from bitesize.training.data_of_run import is_data_of
 
 Rows = NDArray[np.int64]
 
@@ -36,13 +35,7 @@ def split_of(run: Path, config: Mapping[str, Any], data: Any, source: Source) ->
         Rows of each part. Empty if the data is not the run's data: it has another path or other rows. A part is missing if it
         came from other data.
     """
-    if not isinstance(data, str | os.PathLike) or "split" not in config or "fingerprints" not in config:
-        return {}
-    own, given = paths.join(config["folder"], config["settings"]["data"]), os.fspath(data)
-    if is_url(own) or is_url(given):
-        if paths.normpath(own) != paths.normpath(given):
-            return {}
-    elif os.path.realpath(own) != os.path.realpath(given):
+    if "split" not in config or "fingerprints" not in config or not is_data_of(config, data):
         return {}
     file = run / config["split"]["file"]
     if not file.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from bitesize.engine.loader import Loader, driver_of
 from bitesize.errors import BadFile, BadSetting, DoesNotFit
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.charge import Charge
-from bitesize.memory.sizes import counted
+from bitesize.memory.sizes import counted, format_size
 from bitesize.sources.base import Source
 from bitesize.training.adapting import adapt, fits
 from bitesize.training.backend import load_keras
@@ -23,8 +24,11 @@ from bitesize.training.estimator_model import load_estimator
 from bitesize.training.finite_rows import BAD_VALUES
 from bitesize.training.run import RunFolder
 from bitesize.training.settings import TrainSettings
+from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.choose import saved_task
 
+# Memory of scores that a line is worth.
+_SAID_NBYTES = 1 << 20
 _BAD_OUTPUT = "the model's output is NaN or infinite"
 
 
@@ -193,6 +197,24 @@ class Scorer:
             raise error
         self.not_finite |= {row: f"{loader.source.describe(row)}: {why}" for row in odd}
         return np.asarray(mask & finite)
+
+
+@contextmanager
+def charged_scores(task: Task, rows: int, budget: Budget) -> Iterator[list[str]]:
+    """Charge the memory of `Task.joined` for this many rows; yield a line on it, if it is large.
+
+    Raises
+    ------
+    DoesNotFit
+        If the budget is too small.
+    """
+    request = task.joining(rows)
+    charge = budget.charge(request.nbytes, request.name)
+    try:
+        large = request.nbytes >= _SAID_NBYTES
+        yield [f"memory: {format_size(request.nbytes)} for {request.name}: {request.detail}"] if large else []
+    finally:
+        charge.release()
 
 
 def _batches_of(loader: Loader, span: range) -> Iterator[Batch]:

@@ -30,7 +30,7 @@ from bitesize.training.predicting import Block, OnError, Predictor, pieces_of, r
 from bitesize.training.predictions import NumberPredictions, Predictions, TagPredictions
 from bitesize.training.run import RunFolder
 from bitesize.training.saved_epoch import read_saved_epoch
-from bitesize.training.score import Scorer
+from bitesize.training.score import Scorer, charged_scores
 from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.segment import Segment
 from bitesize.transforms.base import Transform
@@ -380,11 +380,15 @@ def evaluate_source(
     dict
         As for `TrainedModel.evaluate`.
     """
-    scorer = model._scorer
+    scorer, budget = model._scorer, as_budget(memory)
     scorer.said = []
-    with scorer.loader(source, memory, model.settings["batch_size"], on_error, max_bad) as loader:
-        planned(model.adapted)
-        result = (task or scorer.task).joined(map(scorer.score, scorer.batches(loader, progress)))
+    task = task or scorer.task
+    with (
+        charged_scores(task, len(source), budget) as lines,
+        scorer.loader(source, budget, model.settings["batch_size"], on_error, max_bad) as loader,
+    ):
+        planned([*model.adapted, *lines])
+        result = task.joined(map(scorer.score, scorer.batches(loader, progress)), len(source))
         bad = [row._asdict() for row in loader.bad]
     bad += [{"row": row, "path": source.describe(row), "reason": why} for row, why in scorer.not_finite.items()]
     return {**result, "bad": bad, "left_out": dict(source.left_out)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
-import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -197,12 +196,11 @@ def check_loss(model: Any, label: str, task: Task) -> None:
     WrongModel
         If the loss does not take the labels: Keras would fail in the first batch, or compute a meaningless loss.
     """
-    name, _ = compiled_loss(model)
+    name, config = compiled_loss(model)
     known = {each.replace("_", "").lower(): each for each in sorted(dir(load_keras().losses))}
-    if name in known and not task.takes_loss(name):
-        usual = re.sub(r"(?<!^)(?=[A-Z])", "_", task.keras_loss).lower()
+    if name in known and not task.takes_loss(name, config):
         raise WrongModel(
-            f"{label} is compiled with the loss {known[name]}, but labels are {task.labels_are}: compile it with {usual}, or leave compile out"
+            f"{label} is compiled with the loss {known[name]}, but labels are {task.labels_are}: {task.compile_with}"
         )
 
 

@@ -46,7 +46,7 @@ def test_class_weights_multiply_the_loss_of_pixels():
 def test_metrics_of_an_epoch_are_those_of_all_pixels_and_padding_does_not_count(kind, figure):
     y, logits = examples()
     task = Segment(("a", "b", "c"), numbers=(0, 4, 9), ignored=255, counts=(1, 1, 1))
-    expected = task.joined([task.score(y, task.decode(logits, "logits"), 0)])[figure]
+    expected = task.joined([task.score(y, task.decode(logits, "logits"), 0)], len(y))[figure]
     metric = getattr(pixel_classes(), kind)((0, 4, 9), "metric")
     metric.update_state(y[:2], logits[:2])
     padded = np.concatenate([y[2:], y[:1]]), np.concatenate([logits[2:], logits[:1]])

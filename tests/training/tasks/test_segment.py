@@ -100,8 +100,8 @@ def test_scores_of_batches_join_to_the_scores_of_all_pixels():
     task = Segment(("a", "b", "c"), numbers=(0, 2, 5), ignored=255, counts=(9, 2, 1))
     labels = random.choice([0, 2, 5, 255], (6, 4, 5)).astype(np.uint8)
     odds = task.decode(random.normal(size=(6, 4, 5, 3)), "logits")
-    whole = task.joined([task.score(labels, odds, 0)])
-    parts = task.joined(task.score(labels[part], odds[part], 0) for part in (slice(0, 1), slice(1, 4), slice(4, 6)))
+    whole = task.joined([task.score(labels, odds, 0)], 6)
+    parts = task.joined((task.score(labels[part], odds[part], 0) for part in (slice(0, 1), slice(1, 4), slice(4, 6))), 6)
     assert parts["confusion"] == whole["confusion"]
     assert parts["mean_iou"] == whole["mean_iou"]
     assert parts["loss"] == pytest.approx(whole["loss"])

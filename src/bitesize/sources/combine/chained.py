@@ -68,7 +68,7 @@ def check_alike(sources: Sequence[Source], action: str) -> None:
                 f"sources to {action} must have the same columns in x: one source has {first_few(columns, 10)}, source {i} has "
                 f"{first_few(other.feature_names, 10)}. fields= of bs.open sets the columns of x and their order"
             )
-        if other.target_names != first.target_names:
+        if _several(other) != _several(first):
             raise BadSetting(
                 f"sources to {action} must have the same targets: source 0 has {first.target_names}, source {i} {other.target_names}. "
                 "labels= of bs.open sets their order"
@@ -82,6 +82,11 @@ def check_alike(sources: Sequence[Source], action: str) -> None:
                 f"sources to {action} must have the same classes: source 0 has {first.classes}, source {i} {other.classes}. "
                 "source.renumber(classes) numbers the classes of a source according to another list of names"
             )
+
+
+def _several(source: Source) -> tuple[str, ...] | None:
+    """Return the names of several targets, whose order matters; None for one target, which may have another name elsewhere."""
+    return source.target_names if source.target_names and len(source.target_names) > 1 else None
 
 
 def _described(source: Source) -> str:
@@ -98,7 +103,7 @@ class Chained(Source):
         self.spec, self.classes, self.classes_of = first.spec, first.classes, first.classes_of
         self.layout = first.layout if all(part.layout == first.layout for part in parts) else ""
         self.feature_names = next((part.feature_names for part in parts if part.feature_names), None)
-        self.target_names = next((part.target_names for part in parts if part.target_names), None)
+        self.target_names = first.target_names if len({part.target_names for part in parts}) == 1 else None
         self.choices = tuple(dict.fromkeys(choice for part in parts for choice in part.choices))
         self._name_weights(parts)
         self.paths_root = common_folder([part.paths_root for part in parts])

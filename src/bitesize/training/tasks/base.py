@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.memory.request import MemoryRequest
 from bitesize.sources.base import Source
 
 # Type of a model's outputs: logits, probabilities, or the targets themselves.
 Output = Literal["logits", "probabilities", "values"]
 # Rows of probabilities sum to 1 within this; half precision has three digits.
 NEAR, NEAR_OF_HALVES = 1e-3, 2e-2
+# Of the figures of one output in the results of `evaluate`.
+FIGURES_NBYTES = 1024
 
 
 class Baseline(NamedTuple):
@@ -67,6 +70,8 @@ class Task(ABC):
         Names of the outputs: classes, tags or targets.
     loss
         Name of the loss, one of ``losses``.
+    own_loss
+        Whether the model is compiled with a loss of its own, which is used in place of ``loss``.
 
     Attributes
     ----------
@@ -82,6 +87,10 @@ class Task(ABC):
         What the loss gets as labels, for messages.
     keras_loss : str
         Class of `keras.losses` that is the default.
+    has_confusion : bool
+        Whether scores have a confusion matrix.
+    weights_in_loss : bool
+        Whether the weights of ``--class-weights`` are in the loss; else the rows have them.
     digits : str
         Format of numbers in a CSV of predictions.
     predictions_are : str
@@ -94,6 +103,7 @@ class Task(ABC):
 
     names: tuple[str, ...]
     loss: str = ""
+    own_loss: bool = field(default=False, kw_only=True)
 
     name: ClassVar[str]
     one: ClassVar[str]
@@ -102,6 +112,8 @@ class Task(ABC):
     endings: ClassVar[Mapping[str, Output]]
     labels_are: ClassVar[str]
     keras_loss: ClassVar[str]
+    weights_in_loss: ClassVar[bool] = False
+    has_confusion: ClassVar[bool] = False
     digits: ClassVar[str] = ".6f"
     predictions_are: ClassVar[str] = "probabilities"
     not_returned: ClassVar[str]
@@ -226,9 +238,15 @@ class Task(ABC):
     def metrics(self, output: Output) -> list[Any]:
         """Return the metrics of Keras."""
 
-    def takes_loss(self, loss: str) -> bool:
-        """Return whether a loss of Keras, by its name in lowercase letters, can take the labels."""
+    def takes_loss(self, loss: str, config: Mapping[str, Any]) -> bool:
+        """Return whether a loss of Keras, by its name in lowercase letters and its settings, can take the labels."""
         return loss == self.keras_loss.lower()
+
+    @property
+    def compile_with(self) -> str:
+        """Advice for a model that is compiled with a loss that cannot take the labels."""
+        usual = re.sub(r"(?<!^)(?=[A-Z])", "_", self.keras_loss).lower()
+        return f"compile it with {usual}, or leave compile out"
 
     def in_units(self, figures: Mapping[str, float]) -> dict[str, float]:
         """Return the figures of Keras for an epoch or batch in units of the data."""
@@ -278,9 +296,25 @@ class Task(ABC):
             Number of other rows.
         """
 
+    def joining(self, rows: int) -> MemoryRequest:
+        """Return the memory that `joined` needs for this many rows: figures of each output; a confusion matrix, as an array and as lists."""
+        count = len(self.names)
+        nbytes, detail = FIGURES_NBYTES * count, f"figures of {self.described}"
+        if self.has_confusion:
+            nbytes, detail = nbytes + 16 * count**2, f"a matrix of {count:,} x {count:,}"
+        return MemoryRequest(f"scoring {self.described}", nbytes, "loader", detail)
+
     @abstractmethod
-    def joined(self, scores: Iterable[Any]) -> dict[str, Any]:
-        """Join the scores of all batches: the figures of `bitesize evaluate --json`, with at least ``loss``, ``rows`` and ``bad_rows``."""
+    def joined(self, scores: Iterable[Any], rows: int) -> dict[str, Any]:
+        """Join the scores of all batches: the figures of `bitesize evaluate --json`, with at least ``loss``, ``rows`` and ``bad_rows``.
+
+        Parameters
+        ----------
+        scores
+            Scores of all batches.
+        rows
+            Most rows that they have.
+        """
 
     @abstractmethod
     def predicted(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -353,14 +387,18 @@ class Tally(ABC):
         """Return a line about all predictions."""
 
 
-def option_names(labels: str | None, count: int) -> tuple[str, ...]:
-    """Return the names of several numbers per row: of the columns in ``--labels``, else ``y1``, ``y2`` ...; of one number, ``y``.
+def names_of_numbers(source: Source, labels: str | None, count: int) -> tuple[str, ...]:
+    """Return the names of the numbers that labels are: their columns, as the source or ``--labels`` names them, else ``y``, or ``y1``, ``y2`` ...
 
     Examples
     --------
-    >>> option_names("price,rooms", 2), option_names("price", 1), option_names(None, 2), option_names("y.npy", 1)
-    (('price', 'rooms'), ('price',), ('y1', 'y2'), ('y',))
+    >>> import numpy as np, bitesize as bs
+    >>> source = bs.open(np.zeros((3, 2)), np.zeros(3))
+    >>> [names_of_numbers(source, labels, count) for labels, count in (("a,b", 2), ("a", 1), (None, 2), ("y.npy", 1))]
+    [('a', 'b'), ('a',), ('y1', 'y2'), ('y',)]
     """
+    if source.target_names is not None and len(source.target_names) == count:
+        return source.target_names
     words = [word.strip() for word in (labels or "").split(",")]
     if len(words) == count and all(re.fullmatch(r"[^./\\()*]+", word) for word in words):
         return tuple(words)

@@ -31,6 +31,7 @@ class Classify(Task):
     endings: ClassVar[Mapping[str, Output]] = {"softmax": "probabilities", "linear": "logits", "logsoftmax": "logits"}
     labels_are: ClassVar[str] = "class numbers"
     keras_loss: ClassVar[str] = "SparseCategoricalCrossentropy"
+    has_confusion: ClassVar[bool] = True
     not_returned: ClassVar[str] = "neither logits nor probabilities that sum to 1"
 
     @classmethod
@@ -91,7 +92,7 @@ class Classify(Task):
         loss = -float(scores[np.arange(len(labels)), labels].sum())
         return ClassScore(labels, scores.argmax(axis=1), loss, bad)
 
-    def joined(self, scores: Iterable[ClassScore]) -> dict[str, Any]:
+    def joined(self, scores: Iterable[ClassScore], rows: int) -> dict[str, Any]:
         """Return loss, accuracy, figures per class and the confusion matrix."""
         return join_scores(self.names, scores)
 

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.memory.request import MemoryRequest
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.training.backend import load_keras
 from bitesize.training.predictions import TagPredictions
-from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task, option_names
+from bitesize.training.tasks.base import FIGURES_NBYTES, Baseline, Column, Output, Tally, Task, names_of_numbers
 from bitesize.training.tasks.labels import describe_labels
+from bitesize.training.tasks.tag_counts import counts_nbytes
 from bitesize.training.tasks.tag_score import TagScore, join_scores, log_odds
 from bitesize.training.tasks.targets import Targets, labels_of
 from bitesize.training.tasks.weighted_loss import weighted_binary_crossentropy
@@ -48,6 +50,7 @@ class Multilabel(Task):
     endings: ClassVar[Mapping[str, Output]] = {"sigmoid": "probabilities", "linear": "logits"}
     labels_are: ClassVar[str] = "0 or 1 for each tag"
     keras_loss: ClassVar[str] = "BinaryCrossentropy"
+    weights_in_loss: ClassVar[bool] = True
     not_returned: ClassVar[str] = "neither logits nor one probability per tag"
 
     def __post_init__(self) -> None:
@@ -64,7 +67,7 @@ class Multilabel(Task):
                 f"--task multilabel needs 0 or 1 for each tag of a row, but the labels of {where} are {describe_labels(source)}: text with several "
                 "tags needs --tag-delimiter"
             )
-        names = source.classes or option_names(labels, field.shape[0])
+        names = source.classes or names_of_numbers(source, labels, field.shape[0])
         return cls(names, loss), Targets(source, np.float32, classes=names)
 
     def matched(self, source: Source, labels: str | None, where: str) -> Source:
@@ -117,7 +120,7 @@ class Multilabel(Task):
         auc = load_keras().metrics.AUC
         return [auc(name="auc", multi_label=True, num_labels=len(self.names), from_logits=output == "logits")]
 
-    def takes_loss(self, loss: str) -> bool:
+    def takes_loss(self, loss: str, config: Mapping[str, Any]) -> bool:
         """Return whether a loss of Keras takes 0 or 1 for each tag."""
         return loss in ("binarycrossentropy", "binaryfocalcrossentropy")
 
@@ -129,9 +132,14 @@ class Multilabel(Task):
         """Return tags and rounded log-odds of the rows, and the sum of their cross-entropies."""
         return TagScore.of(labels, scores, bad)
 
-    def joined(self, scores: Iterable[TagScore]) -> dict[str, Any]:
+    def joining(self, rows: int) -> MemoryRequest:
+        """Return the memory of the counts of each tag."""
+        nbytes, detail = counts_nbytes(len(self.names), rows)
+        return MemoryRequest(f"scoring {self.described}", nbytes + FIGURES_NBYTES * len(self.names), "loader", detail)
+
+    def joined(self, scores: Iterable[TagScore], rows: int) -> dict[str, Any]:
         """Return loss, F1, area under the ROC curve, and figures per tag."""
-        return join_scores(self.names, self.threshold, self.shares, scores)
+        return join_scores(self.names, self.threshold, self.shares, scores, rows)
 
     def predicted(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return probabilities."""
@@ -174,8 +182,9 @@ class Multilabel(Task):
         return _Counts(self.names, self.threshold)
 
     def baseline(self, source: Source | None) -> Baseline | None:
-        """Return the loss of answering the shares of tags in the training data; None if the loss is weighted."""
-        if source is None or not self.shares or self.positive is not None or not len(source):
+        """Return the loss of answering the shares of tags in the training data; None if the loss is another one."""
+        another = self.own_loss or self.positive is not None
+        if source is None or not self.shares or another or not len(source):
             return None
         odds, total = log_odds(np.asarray(self.shares)), 0.0
         for _, values in labels_of(source):

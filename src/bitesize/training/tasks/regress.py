@@ -15,7 +15,7 @@ from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.training.backend import load_keras
 from bitesize.training.predictions import NumberPredictions
-from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task, option_names
+from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task, names_of_numbers
 from bitesize.training.tasks.labels import describe_labels
 from bitesize.training.tasks.number_score import NumberScore, join_scores
 from bitesize.training.tasks.targets import Targets, labels_of, measure
@@ -64,21 +64,25 @@ class Regress(Task):
             if source.classes:
                 raise refused
             count = field.shape[0] if field.shape else 1
-            return cls(option_names(labels, count), loss), Targets(source, np.float64)
+            return cls(names_of_numbers(source, labels, count), loss), Targets(source, np.float64)
         try:
             table = None if source.classes is None else [float(name) for name in source.classes]
         except ValueError:
             raise refused from None
-        return cls(option_names(labels, 1), loss), Targets(source, np.float64, table=table)
+        return cls(names_of_numbers(source, labels, 1), loss), Targets(source, np.float64, table=table)
 
     def matched(self, source: Source, labels: str | None, where: str) -> Source:
-        """Return other data with as many numbers per row."""
+        """Return other data with as many numbers per row: columns of the same names in their order, other columns as they are."""
         task, numbers = self.of(source, labels, where)
-        if len(task.names) != len(self.names):
+        shared = set(task.names) & set(self.names)
+        if len(task.names) != len(self.names) or (shared and shared != set(self.names)):
             raise BadSetting(
-                f"{where} has {task.described} per row, but the model predicts {self.described}: {', '.join(self.names[:10])}"
+                f"{where} has {task.described} per row, {', '.join(task.names[:10])}, but the model predicts {self.described}: "
+                f"{', '.join(self.names[:10])}"
             )
-        return numbers
+        if not shared or task.names == self.names:
+            return numbers
+        return Targets(source, np.float64, columns=[task.names.index(name) for name in self.names])
 
     def fitted(self, train: Source, *, class_weights: bool = False) -> Self:
         """Return the task with mean and deviation of the training rows."""
@@ -107,7 +111,7 @@ class Regress(Task):
             metrics.R2Score(name="r2"),
         ]
 
-    def takes_loss(self, loss: str) -> bool:
+    def takes_loss(self, loss: str, config: Mapping[str, Any]) -> bool:
         """Return whether a loss of Keras takes numbers."""
         return loss in (
             "meansquarederror", "meanabsoluteerror", "huber", "logcosh", "meansquaredlogarithmicerror", "meanabsolutepercentageerror",
@@ -127,7 +131,8 @@ class Regress(Task):
             for name, mean, std in list(zip(self.names, self.mean, self.std, strict=True))[:_SHOWN]
         ) + (", ..." if len(self.names) > _SHOWN else "")
         units = "in units of the data" if len(self.names) == 1 else "in deviations, and in units of the data in evaluate"
-        return [f"targets: {shown}, standardized for the loss {self.loss} (--loss changes this); mae is {units}"]
+        loss = "the model's own loss" if self.own_loss else f"the loss {self.loss} (--loss changes this)"
+        return [f"targets: {shown}, standardized for {loss}; mae is {units}"]
 
     def decode(self, outputs: NDArray[np.float64], output: Output) -> NDArray[np.float64]:
         """Return values in units of the data."""
@@ -137,7 +142,7 @@ class Regress(Task):
         """Return sums of errors and squares."""
         return NumberScore.of(labels, scores, np.asarray(self.mean), bad)
 
-    def joined(self, scores: Iterable[NumberScore]) -> dict[str, Any]:
+    def joined(self, scores: Iterable[NumberScore], rows: int) -> dict[str, Any]:
         """Return loss, MAE, RMSE and R2, of each target and their means."""
         return join_scores(self.names, self.mean, self.std, scores)
 

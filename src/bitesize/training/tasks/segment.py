@@ -67,6 +67,8 @@ class Segment(Task):
     }  # fmt: skip
     labels_are: ClassVar[str] = "masks"
     keras_loss: ClassVar[str] = "SparseCategoricalCrossentropy"
+    weights_in_loss: ClassVar[bool] = True
+    has_confusion: ClassVar[bool] = True
     digits: ClassVar[str] = ".4f"
     not_returned: ClassVar[str] = "neither logits nor probabilities for each pixel"
     precision: ClassVar[type[np.floating[Any]]] = np.float32
@@ -196,10 +198,24 @@ class Segment(Task):
         kinds = {"pixel_accuracy": accuracy, "mean_iou": iou, "dice": dice}
         return [kind(self.numbers, name, output == "logits") for name, kind in kinds.items()]
 
-    def takes_loss(self, loss: str) -> bool:
-        """Return whether a loss of Keras takes the numbers in masks: classes from 0 on, and none ignored."""
-        plain = self.ignored is None and self.numbers == tuple(range(len(self.numbers)))
-        return plain and loss == self.keras_loss.lower()
+    def takes_loss(self, loss: str, config: Mapping[str, Any]) -> bool:
+        """Return whether a loss of Keras takes the numbers in masks: classes from 0 on, and the same pixels ignored."""
+        same = self.ignored is None or self.ignored == config.get("ignore_class")
+        return same and self._from_zero and loss == self.keras_loss.lower()
+
+    @property
+    def _from_zero(self) -> bool:
+        return self.numbers == tuple(range(len(self.numbers)))
+
+    @property
+    def compile_with(self) -> str:
+        """Advice for a model that is compiled with a loss that cannot take the labels."""
+        if not self._from_zero:
+            return f"no loss of Keras takes their numbers {', '.join(map(str, self.numbers[:_SHOWN]))}: leave compile out"
+        if self.ignored is None:
+            return super().compile_with
+        settings = f"from_logits=True, ignore_class={self.ignored}"
+        return f"compile it with keras.losses.{self.keras_loss}({settings}), or leave compile out"
 
     @property
     def points(self) -> str:
@@ -215,9 +231,8 @@ class Segment(Task):
         ]
         lines = [f"classes of {self.points}: {', '.join(shares)}{', ...' if len(self.names) > _SHOWN else ''}"]
         if self.ignored is not None:
-            lines.append(
-                f"pixels of number {self.ignored} are ignored by loss and metrics (--ignore-class none counts them)"
-            )
+            what = "evaluate; the model's own loss and metrics get them" if self.own_loss else "loss and metrics"
+            lines.append(f"pixels of number {self.ignored} are ignored by {what} (--ignore-class none counts them)")
         if self.weighs:
             lines.append("class weights: each pixel counts by pixels / (classes * pixels of its class)")
         return lines
@@ -256,7 +271,7 @@ class Segment(Task):
         table[list(self.numbers)] = range(len(self.numbers))
         return PixelScore.of(table[np.clip(labels.astype(np.int64), 0, len(table) - 1)], scores, bad)
 
-    def joined(self, scores: Iterable[PixelScore]) -> dict[str, Any]:
+    def joined(self, scores: Iterable[PixelScore], rows: int) -> dict[str, Any]:
         """Return loss, IoU and Dice, and the confusion matrix of pixels."""
         return join_scores(self.names, int(np.argmax(self.counts)) if self.counts else None, scores)
 

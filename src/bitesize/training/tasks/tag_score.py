@@ -9,11 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
+from bitesize.training.tasks.tag_counts import LIMIT, PER_UNIT, STEPS, TagCounts
 
-# Log-odds are rounded to steps of 1/256, from -16 to 16: figures are then those of the rounded values, exactly, however rows are cut
-# into batches and batches are shared by workers. Rows of one step count as equal in the area under the ROC curve.
-_LIMIT, _PER_UNIT = 16.0, 256
-_STEPS = int(2 * _LIMIT * _PER_UNIT)
 _EDGE = 1e-7
 
 
@@ -59,11 +56,11 @@ def log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def steps_of(odds: NDArray[np.float64]) -> NDArray[np.uint16]:
     """Return log-odds rounded down to steps, from 0."""
-    return np.clip(np.floor((odds + _LIMIT) * _PER_UNIT), 0, _STEPS - 1).astype(np.uint16)
+    return np.clip(np.floor((odds + LIMIT) * PER_UNIT), 0, STEPS - 1).astype(np.uint16)
 
 
 def join_scores(
-    tags: Sequence[str], threshold: float, shares: Sequence[float], batches: Iterable[TagScore]
+    tags: Sequence[str], threshold: float, shares: Sequence[float], batches: Iterable[TagScore], most: int
 ) -> dict[str, Any]:
     """Join the scores of batches.
 
@@ -77,6 +74,8 @@ def join_scores(
         Share of the training rows with each tag, for the baseline.
     batches
         Scores of all batches.
+    most
+        Most rows that the batches have.
 
     Returns
     -------
@@ -86,33 +85,28 @@ def join_scores(
         ``per_tag`` (``precision``, ``recall``, ``f1``, ``auc``, ``rows``; None where undefined), and ``baseline``: the tags whose
         constant answer has the highest F1 on the training data, and its ``f1_micro`` on these rows.
     """
-    counts = np.zeros((2, len(tags), _STEPS), np.int64)
-    column = np.arange(len(tags))
-    edge = np.ceil((log_odds(np.asarray([threshold])) + _LIMIT) * _PER_UNIT)[0]
+    counts = TagCounts(len(tags), most)
+    edge = int(np.ceil((log_odds(np.asarray([threshold])) + LIMIT) * PER_UNIT)[0])
     loss, bad, rows, exact = 0.0, 0, 0, 0
     for batch in batches:
         loss += batch.loss
         bad += batch.bad
         rows += len(batch.true)
         exact += int(((batch.steps >= edge) == batch.true).all(axis=1).sum())
-        np.add.at(counts, (batch.true.astype(np.int64), column, batch.steps), 1)
+        counts.add(batch.true, batch.steps)
     if not rows:
         raise BadSetting("no row could be read")
-    first = int(edge)
-    true, above = counts[1].sum(axis=1), counts[:, :, first:].sum(axis=2)
-    per_tag: list[dict[str, Any]] = [
-        {
-            "tag": name,
-            **_figures(int(above[1, i]), int(true[i]), int(above[:, i].sum())),
-            "auc": _area(counts[:, i]),
-            "rows": int(true[i]),
-        }
-        for i, name in enumerate(tags)
-    ]
+    true, hits, predicted = np.zeros((3, len(tags)), np.int64)
+    per_tag: list[dict[str, Any]] = []
+    for i, name in enumerate(tags):
+        found = counts.of(i)
+        true[i], hits[i], predicted[i] = found[1].sum(), found[1, edge:].sum(), found[:, edge:].sum()
+        figures = _figures(int(hits[i]), int(true[i]), int(predicted[i]))
+        per_tag.append({"tag": name, **figures, "auc": _area(found), "rows": int(true[i])})
     return {
         "loss": loss / rows,
         "f1_macro": _mean(tag["f1"] for tag in per_tag),
-        "f1_micro": _figures(int(above[1].sum()), int(true.sum()), int(above.sum()))["f1"],
+        "f1_micro": _figures(int(hits.sum()), int(true.sum()), int(predicted.sum()))["f1"],
         "auc": _mean(tag["auc"] for tag in per_tag),
         "exact_match": exact / rows,
         "rows": rows,
