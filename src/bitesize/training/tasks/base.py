@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bitesize.errors import BadSetting
 from bitesize.memory.request import MemoryRequest
 from bitesize.sources.base import Source
+from bitesize.training.tasks.results import Baseline, Column, Tally
 
 # Type of a model's outputs: logits, probabilities, or the targets themselves.
 Output = Literal["logits", "probabilities", "values"]
@@ -21,40 +22,6 @@ Output = Literal["logits", "probabilities", "values"]
 NEAR, NEAR_OF_HALVES = 1e-3, 2e-2
 # Of the figures of one output in the results of `evaluate`.
 FIGURES_NBYTES = 1024
-
-
-class Baseline(NamedTuple):
-    """The best answer that ignores the inputs.
-
-    Attributes
-    ----------
-    metric : str
-        Metric in the history of a run, without ``val_``.
-    value : float
-        Its value for this answer.
-    answer : str
-        The answer, as in "no better than {answer}".
-    higher_is_better : bool
-    """
-
-    metric: str
-    value: float
-    answer: str
-    higher_is_better: bool
-
-
-class Column(NamedTuple):
-    """A column of a file of predictions.
-
-    Attributes
-    ----------
-    name : str
-    values : list of str, or ndarray of float, shape (rows,)
-        One cell per row; empty, or NaN, for rows without a prediction.
-    """
-
-    name: str
-    values: list[str] | NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -373,18 +340,6 @@ class Task(ABC):
     def saved(cls, names: tuple[str, ...], saved: Mapping[str, Any]) -> Self:
         """Return the task from the result of `as_dict`."""
         return cls(names, saved.get("loss", ""))
-
-
-class Tally(ABC):
-    """Counter of predictions."""
-
-    @abstractmethod
-    def add(self, predictions: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
-        """Count predictions; rows that are not known have none."""
-
-    @abstractmethod
-    def line(self) -> str:
-        """Return a line about all predictions."""
 
 
 def names_of_numbers(source: Source, labels: str | None, count: int) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from bitesize.training.backend import load_keras
 from bitesize.training.class_weights import class_weights, weigh_by_class
 from bitesize.training.classes import largest_class, match_classes, with_classes
 from bitesize.training.predictions import Predictions
-from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task
+from bitesize.training.tasks.base import Output, Task
+from bitesize.training.tasks.results import Baseline, Column, Tally
 
 _SHOWN = 12
 

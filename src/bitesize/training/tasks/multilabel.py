@@ -15,8 +15,9 @@ from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.training.backend import load_keras
 from bitesize.training.predictions import TagPredictions
-from bitesize.training.tasks.base import FIGURES_NBYTES, Baseline, Column, Output, Tally, Task, names_of_numbers
+from bitesize.training.tasks.base import FIGURES_NBYTES, Output, Task, names_of_numbers
 from bitesize.training.tasks.labels import describe_labels
+from bitesize.training.tasks.results import Baseline, Column, Tally
 from bitesize.training.tasks.tag_counts import counts_nbytes
 from bitesize.training.tasks.tag_score import TagScore, join_scores, log_odds
 from bitesize.training.tasks.targets import Targets, labels_of

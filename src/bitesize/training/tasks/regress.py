@@ -15,9 +15,10 @@ from bitesize.sources.base import Source
 from bitesize.spec import Field
 from bitesize.training.backend import load_keras
 from bitesize.training.predictions import NumberPredictions
-from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task, names_of_numbers
+from bitesize.training.tasks.base import Output, Task, names_of_numbers
 from bitesize.training.tasks.labels import describe_labels
 from bitesize.training.tasks.number_score import NumberScore, join_scores
+from bitesize.training.tasks.results import Baseline, Column, Tally
 from bitesize.training.tasks.targets import Targets, labels_of, measure
 
 _SHOWN = 5

@@ -13,11 +13,12 @@ from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.base import Source
 from bitesize.spec import is_volume
 from bitesize.training.mask_predictions import MaskPredictions
-from bitesize.training.tasks.base import Baseline, Column, Output, Tally, Task
+from bitesize.training.tasks.base import Output, Task
 from bitesize.training.tasks.labels import describe_labels
 from bitesize.training.tasks.mask_numbers import count_numbers, is_mask, numbers_of
 from bitesize.training.tasks.pixel_loss import pixel_classes
 from bitesize.training.tasks.pixel_score import PixelScore, join_scores, of_constant
+from bitesize.training.tasks.results import Baseline, Column, Tally
 
 # Number that marks pixels without a class in VOC, Cityscapes and ADE20K, if the masks have at least two and at most this many other numbers.
 VOID, _FEW = 255, 64
