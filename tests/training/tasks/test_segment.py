@@ -152,7 +152,7 @@ def test_scores_of_volumes_are_those_of_the_same_voxels_as_an_image():
     volumes = Segment(("a", "b"), numbers=(0, 1), ignored=255, counts=(1, 1), dimensions=3)
     images = Segment(("a", "b"), numbers=(0, 1), ignored=255, counts=(1, 1))
     odds = volumes.decode(scores, "logits")
-    found = volumes.joined([volumes.score(labels, odds, 0)])
-    flat = images.joined([images.score(labels.reshape(2, 12, 5), odds.reshape(2, 12, 5, 2), 0)])
+    found = volumes.joined([volumes.score(labels, odds, 0)], 2)
+    flat = images.joined([images.score(labels.reshape(2, 12, 5), odds.reshape(2, 12, 5, 2), 0)], 2)
     assert found == flat
     assert found["per_class"][0]["pixels"] == (labels == 0).sum()
