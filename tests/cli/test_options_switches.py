@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -141,5 +142,7 @@ def test_labels_as_belongs_to_the_run_but_not_to_data_without_annotations(photog
     assert json.loads(run("evaluate", out, photographs, "--labels", labels, "--json").stdout)["rows"] == 24
     assert json.loads(run("evaluate", out, photographs, "--json").stdout)["rows"] == 24  # class folders
     run("predict", out, photographs, "--out", tmp_path / "p.csv")
-    assert "is for images with annotated objects" in refused("evaluate", out, photographs, "--labels-as", "class")
+    run("evaluate", out, photographs, "--labels-as", "class")  # its own data, with the labels of the run
+    other = shutil.copytree(photographs, tmp_path / "other")
+    assert "is for images with annotated objects" in refused("evaluate", out, other, "--labels-as", "class")
     assert "labels_as='masks' is for" in refused("train", photographs, "--labels-as", "masks")

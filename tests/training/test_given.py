@@ -118,6 +118,21 @@ def test_pages_that_are_rows_are_predicted_one_by_one(tmp_path):
     assert list(found.errors) == [0]
 
 
+def test_arrays_without_pages_are_taken_by_a_run_of_pages(tmp_path):
+    (tmp_path / "data").mkdir()
+    x = arrays((3, 6, 5), "uint16")
+    for i, stack in enumerate(x):
+        tiff(tmp_path / "data" / f"{i:02}", stack)
+    model = trained(tmp_path, {"pages": "channels"})
+    channels_last = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    np.save(tmp_path / "x.npy", channels_last)
+    expected = predicted(model, tmp_path / "data")
+    np.testing.assert_array_equal(predicted(model, tmp_path / "x.npy"), expected)
+    labels = ["ab"[i % 2] for i in range(len(x))]
+    assert model.evaluate(tmp_path / "x.npy", labels)["rows"] == len(x)
+    assert "(6, 5, 3)" in run("inspect", tmp_path / "x.npy", "--run", tmp_path / "run", "--out", tmp_path / "x.png").stdout
+
+
 def test_files_of_several_shapes_are_predicted_by_their_shape(tmp_path):
     (tmp_path / "data").mkdir()
     for i, row in enumerate(arrays((3, 6, 5), "uint16")):

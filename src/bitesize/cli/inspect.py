@@ -57,7 +57,7 @@ def inspect(
         )
     say_when_compiling()
     config = None if run is None else open_run(run, uses_model=False).config()
-    source = opening.open(data, {} if config is None else reading_of_run(config))
+    source = _opened(data, opening, {} if config is None else reading_of_run(config))
     print_understood(source)
     field = source.spec["x"]
     if not axes_of_pictures(field):
@@ -82,6 +82,19 @@ def inspect(
         for line in captions.legend:
             console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)
     console.print(f"[dim]{plain(', '.join(map(repr, steps)) or 'no transforms')}[/]", highlight=False)
+
+
+def _opened(data: str, opening: Opening, reading: dict[str, Any]) -> Any:
+    """Open data as a run reads its rows; other data than the run's may have no pages."""
+    from bitesize.sources.open import NoPages
+
+    try:
+        return opening.open(data, reading)
+    except NoPages:
+        if opening.pages is not None:
+            raise
+        del reading["pages"]
+        return opening.open(data, reading)
 
 
 def _steps(source: Source, image_size: int | None, config: Mapping[str, Any] | None) -> list[Any]:

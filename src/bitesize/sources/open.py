@@ -239,7 +239,7 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
             f"labels_as={options.labels_as!r} is for images with annotated objects in the layouts of COCO, YOLO and Pascal VOC, but this data is {source!r}"
         )
     if options.pages is not None and not _takes_pages(source):
-        raise BadSetting(f"pages={options.pages!r} is for TIFF files and series of DICOM files, but this data is {source!r}")
+        raise NoPages(f"pages={options.pages!r} is for TIFF files and series of DICOM files, but this data is {source!r}")
     if options.tag_delimiter:
         field = source.spec.get(source.label_name or "")
         if not isinstance(field, Field) or not field.shape:
@@ -251,6 +251,10 @@ def _check_used(source: Source, options: OpenOptions) -> Source:
 
 def _takes_pages(source: RowSource) -> bool:
     return source.takes_pages or any(map(_takes_pages, source.derived_from))
+
+
+class NoPages(BadSetting):
+    """Data have no pages, so ``pages=`` has no effect."""
 
 
 class NotAnnotated(BadSetting):

@@ -224,7 +224,7 @@ class _Collector:
             shape = ()
         several = fits(shape[1:], self._shape) or is_row(shape[1:], self._expected)
         if shape and not is_row(shape, self._expected) and several:
-            self._source(path)
+            self._source(path, {"axes": self._axes} if is_volume(self._expected) else None)
             return
         self._add_file(path)
         if len(shape) == len(self._shape):

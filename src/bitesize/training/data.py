@@ -15,7 +15,7 @@ from bitesize.errors import BadRows, BadSetting, NotFound
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.features import SelectedFeatures
-from bitesize.sources.open import NotAnnotated
+from bitesize.sources.open import NoPages, NotAnnotated
 from bitesize.sources.open_to_train import open_to_train
 from bitesize.sources.splits import SplitRequired, usual_split
 from bitesize.spec import Field
@@ -189,7 +189,15 @@ def open_for_run(
             except NotAnnotated:  # other data than the run's, such as class folders
                 pass
         settings = replace(settings, labels_as=None)
-    settings = settings.with_opening({**reading_of_run(config), **given})
+    reading = reading_of_run(config)
+    if "pages" in reading and "pages" not in given:
+        try:
+            again = {**given, "pages": reading["pages"]}
+            return open_for_run(config, data, again, labels=labels, split=split, labeled=labeled)
+        except NoPages:  # other data than the run's, such as arrays
+            del reading["pages"]
+            settings = replace(settings, pages=None)
+    settings = settings.with_opening({**reading, **given})
     features = tuple(config["features"]) if config.get("features") else None
     of_run = labels_of_run(config, data, settings.labels) if labels is None and labeled else None
     apart = place_of_labels(config, settings.labels) if labels is None and labeled and of_run is None else None
