@@ -67,8 +67,13 @@ def _threads() -> set[str]:
     return names - {"bitesize-request"}  # of no loader: they wait for requests of the whole process
 
 
-def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+def _descriptors() -> dict[str, str]:
+    """Return what the open descriptors of this process refer to."""
+    found = {}
+    for name in os.listdir("/proc/self/fd") if sys.platform == "linux" else ():
+        with contextlib.suppress(OSError):  # that of listing itself
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+    return found
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,11 +95,13 @@ def nothing_left_behind():
             thread.join(60)
     # With the frameworks loaded, collecting takes longer than most tests: only where something is left.
     deadline = time.monotonic() + 5
-    while (_threads() or _descriptors() > before + 1) and time.monotonic() < deadline:
+    while (_threads() or len(_descriptors()) > len(before) + 1) and time.monotonic() < deadline:
         gc.collect()  # a loader that was dropped ends its threads when it is garbage
         time.sleep(0.01)
     assert not _threads(), "threads of a loader are still running"
-    assert _descriptors() <= before + 1, "file descriptors were left open"
+    after = _descriptors()
+    left = [target for name, target in after.items() if before.get(name) != target]
+    assert len(after) <= len(before) + 1, f"file descriptors were left open: {left}"
 
 
 @contextlib.contextmanager
