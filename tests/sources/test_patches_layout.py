@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import bitesize as bs
@@ -25,6 +25,7 @@ def tiles_in(layout, first, stop, tile):
 
 
 @given(st.lists(AXIS, min_size=2, max_size=2), st.integers(1, 30))
+@example([(1, 1, 1, 0, 1), (1, 1, 2, 0, 1)], 5)
 def test_the_reads_that_a_block_promises_are_those_that_are_made(axes, most):
     size, stride, more, _, tile = zip(*axes, strict=True)
     shape = tuple(s + m for s, m in zip(size, more, strict=True))

@@ -104,9 +104,8 @@ def choose_block(shape: Sizes, size: Sizes, stride: Sizes, tiles: Sequence[Sizes
     tried = [_candidates(count(*of_axis), most) for of_axis in zip(shape, size, stride, strict=True)]
     rows, reads = _outer(tried), _reads(shape, size, stride, tiles, tried)
     reads[rows > most] = np.inf
-    # Each block costs some time of its own.
-    least = min(_FEWEST, most, math.prod(count(*of_axis) for of_axis in zip(shape, size, stride, strict=True)))
-    reads[rows < least] = np.inf
+    # Each block costs some time of its own. Not every number of patches is that of a block: of 2 x 3 patches, 5 is not.
+    reads[rows < min(_FEWEST, rows[rows <= most].max())] = np.inf
     return _best(tried, rows, reads)
 
 
