@@ -164,4 +164,7 @@ def test_workers_score_the_same(trained):
     command = ["evaluate", trained / "run", trained / "data", "--json"]
     alone = json.loads(run(*command).stdout)
     done = subprocess.run([*COMMAND, *map(str, command), "--workers", "2"], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == alone
+    shared = json.loads(done.stdout)
+    # Batches of other sizes round outputs otherwise.
+    assert shared.pop("loss") == pytest.approx(alone.pop("loss"), rel=1e-6)
+    assert shared == alone
