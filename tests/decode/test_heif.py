@@ -37,7 +37,8 @@ def test_heic_is_decoded_as_pillow_heif_does(mode):
     import pillow_heif
 
     data = heic(PICTURE.convert(mode))
-    assert np.array_equal(decoded(data).squeeze(), np.asarray(pillow_heif.open_heif(io.BytesIO(data))))
+    file = pillow_heif.open_heif(io.BytesIO(data))  # which owns the memory of the array
+    assert np.array_equal(decoded(data).squeeze(), np.asarray(file))
     assert decoded(data, "RGB").shape == (40, 56, 3)
 
 

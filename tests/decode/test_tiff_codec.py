@@ -4,9 +4,11 @@ import io
 import struct
 
 import numpy as np
+import PIL
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import Version
 
 import bitesize as bs
 from bitesize.decode.decode import decode, decode_nbytes, pixels_nbytes
@@ -65,6 +67,8 @@ def test_values_are_those_that_tifffile_reads(dtype, channels, layout):
     for container in ({}, {"bigtiff": True}, {"byteorder": ">"}):
         data = written(values, layout, **container)
         assert tifffile.imread(io.BytesIO(data)).size == values.size
+        if layout == "zstd" and channels == 1 and Version(PIL.__version__) < Version("11.2"):
+            pytest.skip("the Pillow of this version cannot read Zstandard")
         got = unchanged(data)
         assert got.dtype == values.dtype
         assert (got == values).all()

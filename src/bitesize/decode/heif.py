@@ -48,7 +48,8 @@ def read_header(data: memoryview) -> ImageInfo:
 
 def decode_into(data: memoryview, info: ImageInfo, out: NDArray[Any]) -> None:
     """Decode the primary image into ``out``; see `formats.Decoder`."""
-    out[...] = np.asarray(_opened(data)).reshape(out.shape)
+    file = _opened(data)  # which owns the memory of the array
+    out[...] = np.asarray(file).reshape(out.shape)
 
 
 def _opened(data: memoryview) -> Any:
