@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bitesize.training.prediction_rows import PredictionRows
 
 # Height and width, or depth, height and width.
 Size = tuple[int, ...]
@@ -28,7 +30,7 @@ class PredictedMask(NamedTuple):
     mask: NDArray[Any] | None
 
 
-class MaskPredictions(Sequence[PredictedMask]):
+class MaskPredictions(PredictionRows[PredictedMask]):
     """Predicted masks in the order of the data: a sequence of (path, mask).
 
     Parameters
@@ -76,48 +78,19 @@ class MaskPredictions(Sequence[PredictedMask]):
         said: Sequence[str] = (),
         size: Callable[[int], Size | None] = lambda row: None,
     ) -> None:
-        self.masks, self.classes, self.numbers = masks, classes, numbers
-        self.errors = dict(errors or {})
-        self.said = tuple(said)
-        self._describe = describe
-        self.size = size
+        super().__init__(masks, classes, describe, errors, said)
+        self.masks, self.classes, self.numbers, self.size = masks, classes, numbers, size
 
-    @property
-    def paths(self) -> list[str]:
-        """File of each row, or its name within a file."""
-        return [self._describe(row) for row in range(len(self))]
+    def _row(self, row: int) -> PredictedMask:
+        if row in self.errors:
+            return PredictedMask(self._describe(row), None)
+        return PredictedMask(self._describe(row), resized(self.masks[row], self.size(row)))
 
-    def __len__(self) -> int:
-        return len(self.masks)
-
-    @overload
-    def __getitem__(self, row: int) -> PredictedMask: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> Sequence[PredictedMask]: ...
-
-    def __getitem__(self, row: int | slice) -> PredictedMask | Sequence[PredictedMask]:
-        if isinstance(row, slice):
-            return [self[i] for i in range(*row.indices(len(self)))]
-        number = range(len(self))[row]  # raises IndexError for a row out of range
-        if number in self.errors:
-            return PredictedMask(self._describe(number), None)
-        return PredictedMask(self._describe(number), resized(self.masks[number], self.size(number)))
-
-    def __iter__(self) -> Iterator[PredictedMask]:
-        return (self[row] for row in range(len(self)))
-
-    def __repr__(self) -> str:
-        names = ", ".join(self.classes[:_SHOWN]) + (", ..." if len(self.classes) > _SHOWN else "")
-        lines = [f"MaskPredictions({len(self):,} rows of {names})" + (":" if len(self) else "")]
-        for row in range(min(_SHOWN, len(self))):
-            error = self.errors.get(row)
-            shares = ", ".join(
-                f"{name} {100 * (self.masks[row] == number).mean():.0f} %"
-                for name, number in list(zip(self.classes, self.numbers, strict=True))[:_SHOWN]
-            )
-            lines.append(f"  {self._describe(row)}: {shares if error is None else f'no prediction: {error}'}")
-        return "\n".join(lines + (["  ..."] if len(self) > _SHOWN else []))
+    def _shown(self, row: int) -> str:
+        return ", ".join(
+            f"{name} {100 * (self.masks[row] == number).mean():.0f} %"
+            for name, number in list(zip(self.classes, self.numbers, strict=True))[:_SHOWN]
+        )
 
 
 def resized(mask: NDArray[Any], size: Size | None) -> NDArray[Any]:

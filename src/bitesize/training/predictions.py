@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.memory.sizes import rounded
-
-_SHOWN = 5
-Row = TypeVar("Row")
+from bitesize.training.prediction_rows import PredictionRows, Row
 
 
 class Prediction(NamedTuple):
@@ -32,7 +30,7 @@ class Prediction(NamedTuple):
     probability: float
 
 
-class Predictions(Sequence[Prediction]):
+class Predictions(PredictionRows[Prediction]):
     """Predictions in the order of the data: a sequence of (path, label, probability).
 
     Parameters
@@ -71,6 +69,8 @@ class Predictions(Sequence[Prediction]):
     b.jpg dog 0.80
     """
 
+    _joined = "rows, classes"
+
     def __init__(
         self,
         probabilities: NDArray[np.float32],
@@ -79,11 +79,8 @@ class Predictions(Sequence[Prediction]):
         errors: Mapping[int, str] | None = None,
         said: Sequence[str] = (),
     ) -> None:
-        self.probabilities = probabilities
-        self.classes = classes
-        self.errors = dict(errors or {})
-        self.said = tuple(said)
-        self._describe = describe
+        super().__init__(probabilities, classes, describe, errors, said)
+        self.probabilities, self.classes = probabilities, classes
 
     @property
     def labels(self) -> list[str | None]:
@@ -92,45 +89,19 @@ class Predictions(Sequence[Prediction]):
         return [self.classes[i] if there else None for i, there in zip(best, known, strict=True)]
 
     @property
-    def paths(self) -> list[str]:
-        """File of each row, or its name within a file."""
-        return [self._describe(row) for row in range(len(self))]
-
-    @property
     def _known(self) -> NDArray[np.bool_]:
         return np.asarray(~np.isnan(self.probabilities).any(axis=1))
 
-    def __len__(self) -> int:
-        return len(self.probabilities)
-
-    @overload
-    def __getitem__(self, row: int) -> Prediction: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> Sequence[Prediction]: ...
-
-    def __getitem__(self, row: int | slice) -> Prediction | Sequence[Prediction]:
-        if isinstance(row, slice):
-            return [self[i] for i in range(*row.indices(len(self)))]
-        number = range(len(self))[row]  # raises IndexError for a row out of range
-        values = self.probabilities[number]
+    def _row(self, row: int) -> Prediction:
+        values = self.probabilities[row]
         if np.isnan(values).any():
-            return Prediction(self._describe(number), None, float("nan"))
+            return Prediction(self._describe(row), None, float("nan"))
         best = int(values.argmax())
-        return Prediction(self._describe(number), self.classes[best], float(values[best]))
+        return Prediction(self._describe(row), self.classes[best], float(values[best]))
 
-    def __iter__(self) -> Iterator[Prediction]:
-        return (self[row] for row in range(len(self)))
-
-    def __repr__(self) -> str:
-        lines = [f"Predictions({len(self):,} rows, classes {', '.join(self.classes[:_SHOWN])}"]
-        lines[0] += (", ...)" if len(self.classes) > _SHOWN else ")") + (":" if len(self) else "")
-        for row in range(min(_SHOWN, len(self))):
-            path, label, probability = self[row]
-            lines.append(
-                f"  {path}: {f'no prediction: {self.errors.get(row)}' if label is None else f'{label} {probability:.3f}'}"
-            )
-        return "\n".join(lines + (["  ..."] if len(self) > _SHOWN else []))
+    def _shown(self, row: int) -> str:
+        _, label, probability = self[row]
+        return f"no prediction: {self.errors.get(row)}" if label is None else f"{label} {probability:.3f}"
 
 
 class TaggedRow(NamedTuple):
@@ -166,63 +137,19 @@ class NumbersOfRow(NamedTuple):
     values: dict[str, float]
 
 
-class _Rows(Sequence[Row], Generic[Row]):
-    """Predictions of several numbers per row, in the order of the data."""
-
-    def __init__(
-        self,
-        predictions: NDArray[np.float32],
-        names: tuple[str, ...],
-        describe: Callable[[int], str],
-        errors: Mapping[int, str] | None = None,
-        said: Sequence[str] = (),
-    ) -> None:
-        self._predictions, self.names = predictions, names
-        self.errors = dict(errors or {})
-        self.said = tuple(said)
-        self._describe = describe
+class _NamedNumbers(PredictionRows[Row]):
+    """Predictions of several numbers per row."""
 
     @property
-    def paths(self) -> list[str]:
-        """File of each row, or its name within a file."""
-        return [self._describe(row) for row in range(len(self))]
-
-    def __len__(self) -> int:
-        return len(self._predictions)
-
-    @overload
-    def __getitem__(self, row: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> Sequence[Row]: ...
-
-    def __getitem__(self, row: int | slice) -> Row | Sequence[Row]:
-        if isinstance(row, slice):
-            return [self[i] for i in range(*row.indices(len(self)))]
-        return self._row(range(len(self))[row])  # raises IndexError for a row out of range
-
-    def __iter__(self) -> Iterator[Row]:
-        return (self[row] for row in range(len(self)))
-
-    def _row(self, row: int) -> Row:
-        raise NotImplementedError
+    def names(self) -> tuple[str, ...]:
+        """Names of the numbers, in the order of the columns."""
+        return self._names
 
     def _values(self, row: int) -> dict[str, float]:
         return dict(zip(self.names, self._predictions[row].tolist(), strict=True))
 
-    def _shown(self, row: int) -> str:
-        raise NotImplementedError
 
-    def __repr__(self) -> str:
-        names = ", ".join(self.names[:_SHOWN]) + (", ..." if len(self.names) > _SHOWN else "")
-        lines = [f"{type(self).__name__}({len(self):,} rows of {names})" + (":" if len(self) else "")]
-        for row in range(min(_SHOWN, len(self))):
-            error = self.errors.get(row)
-            lines.append(f"  {self._describe(row)}: {self._shown(row) if error is None else f'no prediction: {error}'}")
-        return "\n".join(lines + (["  ..."] if len(self) > _SHOWN else []))
-
-
-class TagPredictions(_Rows[TaggedRow]):
+class TagPredictions(_NamedNumbers[TaggedRow]):
     """Predicted tags in the order of the data: a sequence of (path, tags, probabilities).
 
     Parameters
@@ -289,7 +216,7 @@ class TagPredictions(_Rows[TaggedRow]):
         return ", ".join(self._tags(row, self.threshold) or ()) or "no tag"
 
 
-class NumberPredictions(_Rows[NumbersOfRow]):
+class NumberPredictions(_NamedNumbers[NumbersOfRow]):
     """Predicted numbers in the order of the data: a sequence of (path, values).
 
     Parameters
