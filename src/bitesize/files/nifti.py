@@ -95,7 +95,7 @@ class NiftiHeader:
         return np.dtype(np.float32) if self.scale else self.dtype.newbyteorder("=")
 
     def stored_view(self, row: NDArray[Any]) -> NDArray[Any]:
-        """Return a row with the axes as they are stored: (x, y, z, channels), or fewer."""
+        """Return a row with the stored axes: (x, y, z, channels), or fewer."""
         spatial = len(self.axes)
         canonical = row.transpose(*range(spatial)[::-1], *range(spatial, row.ndim))
         stored = canonical.transpose(*self.axes, *range(spatial, row.ndim))

@@ -13,21 +13,13 @@ _AT_ONCE = 64 << 10
 _OF_MEMORY = 4 << 10
 
 
-class Cursor(io.RawIOBase):
-    """An open file that is read from an offset on. Several may read one file at the same time.
-
-    Parameters
-    ----------
-    fd, path
-        The open file, and its path for messages.
-    offset
-        Where to start.
-    """
+class _Seekable(io.RawIOBase):
+    """Bytes of a known number, of which the next ones are those from an offset on."""
 
     name = ""  # some libraries ask for it
 
-    def __init__(self, fd: Handle, path: bytes, offset: int = 0) -> None:
-        self._fd, self._at, self._path, self.size = fd, offset, path, size_of(fd)
+    def __init__(self, size: int, offset: int = 0) -> None:
+        self.size, self._at = size, offset
 
     def readable(self) -> bool:
         """Return True."""
@@ -45,6 +37,22 @@ class Cursor(io.RawIOBase):
     def tell(self) -> int:
         """Return the offset of the next byte."""
         return self._at
+
+
+class Cursor(_Seekable):
+    """An open file that is read from an offset on. Several may read one file at the same time.
+
+    Parameters
+    ----------
+    fd, path
+        The open file, and its path for messages.
+    offset
+        Where to start.
+    """
+
+    def __init__(self, fd: Handle, path: bytes, offset: int = 0) -> None:
+        super().__init__(size_of(fd), offset)
+        self._fd, self._path = fd, path
 
     def readinto(self, into: Any) -> int:
         """Fill a buffer with the next bytes, and return their number: fewer only at the end."""
@@ -67,30 +75,12 @@ class Reader(io.BufferedReader):
         return super().read(left if size is None or size < 0 else min(size, left))
 
 
-class Memory(io.RawIOBase):
+class Memory(_Seekable):
     """Bytes in memory as a file object, without a copy."""
 
-    name = ""
-
     def __init__(self, data: memoryview) -> None:
-        self._data, self._at, self.size = data, 0, len(data)
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to an offset from the start, from here, or from the end."""
-        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence])
-        return self._at
-
-    def tell(self) -> int:
-        """Return the offset of the next byte."""
-        return self._at
+        super().__init__(len(data))
+        self._data = data
 
     def readinto(self, into: Any) -> int:
         """Fill a buffer with the next bytes, and return their number: fewer only at the end."""
