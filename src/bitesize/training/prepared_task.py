@@ -74,7 +74,7 @@ def prepare_task(
         ``"mse"`` or ``"huber"`` for numbers; ``"auto"`` for the loss of the task.
     ignore_class
         For masks, the number of pixels that count in neither loss nor metrics; ``"none"``: all count; ``"auto"``: 255 if the masks have it beside
-        2 to 64 other numbers.
+        at least two other numbers, all below 64.
     class_weights
         Whether all classes or tags count equally.
 

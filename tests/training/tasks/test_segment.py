@@ -49,6 +49,33 @@ def test_255_beside_a_few_classes_is_ignored_but_not_as_one_of_two_numbers(tmp_p
     assert task_of(void, ignore_class="0").numbers == (1, 255)
 
 
+def test_255_beside_levels_of_gray_is_a_class(tmp_path):
+    task = task_of(pictures(tmp_path, [mask_of(0, 128, 255)] * 4))
+    assert (task.ignored, task.numbers) == (None, (0, 128, 255))
+
+
+@pytest.mark.parametrize(("objects", "said"), [(True, True), (False, False)])
+def test_numbers_of_objects_are_said_to_be_no_classes(tmp_path, objects, said):
+    masks = [np.arange(16).reshape(4, 4) % 8 + 8 * i * objects for i in range(6)]
+    choices = open_data(TrainSettings(str(pictures(tmp_path, masks)), val_split=0.5)).train.choices
+    assert any("do they number objects?" in str(choice) for choice in choices) == said
+
+
+def test_masks_of_colors_or_in_jpegs_name_the_way_on(tmp_path):
+    folder = pictures(tmp_path / "colors", [mask_of(0, 1)] * 4)
+    for i in range(4):
+        Image.new("RGB", (4, 4)).save(folder / "masks" / f"{i}.png")
+    with pytest.raises(bs.BadFile, match="save class numbers as 8-bit gray, not colors"):
+        task_of(folder, labels=None)
+    folder = pictures(tmp_path / "lossy", [mask_of(0, 1)] * 4)
+    for path in (folder / "masks").iterdir():
+        with Image.open(path) as mask:
+            mask.save(path.with_suffix(".jpg"))
+        path.unlink()
+    with pytest.raises(bs.NotFound, match="masks must be in a lossless format, such as PNG"):
+        bs.open(folder / "images", labels=str(folder / "masks"))
+
+
 def test_arrays_of_masks_are_segmented_too(tmp_path):
     np.savez(
         tmp_path / "data.npz",

@@ -72,16 +72,23 @@ def count_numbers(source: Source) -> dict[int, int]:
     BadFile
         If no mask can be read; the error of the first one.
     """
+    return count_numbers_and_masks(source)[0]
+
+
+def count_numbers_and_masks(source: Source) -> tuple[dict[int, int], dict[int, int]]:
+    """Return for each number its pixels, and the masks that have it; otherwise as `count_numbers`."""
     counts: Counter[int] = Counter()
+    masks: Counter[int] = Counter()
     first: BitesizeError | None = None
     read = False
     for each in numbers_of(source):
         first, read = first or each.error, read or each.error is None
         there = np.flatnonzero(each.counts)
         counts.update(dict(zip(there.tolist(), each.counts[there].tolist(), strict=True)))
+        masks.update(there.tolist())
     if first is not None and not read:
         raise first
-    return dict(sorted(counts.items()))
+    return dict(sorted(counts.items())), masks
 
 
 class _Reader:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadFile, BadSetting
 from bitesize.sources.base import Source
+from bitesize.sources.choices import Choice
 from bitesize.spec import is_volume
 from bitesize.training.mask_predictions import MaskPredictions
 from bitesize.training.tasks.base import Output, Task
 from bitesize.training.tasks.labels import describe_labels
-from bitesize.training.tasks.mask_numbers import count_numbers, is_mask, numbers_of
+from bitesize.training.tasks.mask_numbers import count_numbers, count_numbers_and_masks, is_mask, numbers_of
 from bitesize.training.tasks.pixel_loss import pixel_classes
 from bitesize.training.tasks.pixel_score import PixelScore, join_scores, of_constant
 from bitesize.training.tasks.results import Baseline, Column, Tally
@@ -24,6 +25,8 @@ from bitesize.training.tasks.results import Baseline, Column, Tally
 VOID, _FEW = 255, 64
 # Masks with more numbers than this have numbers of objects, or are images.
 _MOST_CLASSES = 256
+# More numbers than this, most of which are in one mask only, may number objects.
+_MOST_ALONE = 20
 _SHOWN = 12
 # Bytes for each pixel whose scores are counted: true and predicted classes as int64, which of them count, and the pairs of both.
 _NUMBERS_NBYTES = 48
@@ -91,7 +94,7 @@ class Segment(Task):
             raise BadSetting(
                 f"--task segment needs a mask for each image, whole numbers of 8 or 16 bits, but the labels of {where} are {describe_labels(source)}"
             )
-        found = count_numbers(source)
+        found, masks = count_numbers_and_masks(source)
         ignored = _ignored(found, ignore_class)
         numbers = tuple(number for number in found if number != ignored)
         names = tuple(map(str, numbers))
@@ -106,6 +109,10 @@ class Segment(Task):
                 f"the masks of {where} have {len(numbers):,} different numbers: are they numbers of objects, or images? --task segment takes at most "
                 f"{_MOST_CLASSES} classes"
             )
+        alone = sum(masks[number] == 1 for number in numbers)
+        if not source.classes and len(numbers) > _MOST_ALONE and alone > len(numbers) / 2 and len(source) > 1:
+            text = f"masks: {len(numbers):,} numbers as classes, though {alone:,} are in one mask only: do they number objects? Then save masks > 0"
+            source.choices = (*source.choices, Choice(text, ""))
         counts = tuple(found.get(number, 0) for number in numbers)
         dimensions = 3 if is_volume(source.spec["x"]) else 2
         return cls(names, loss, numbers, ignored, counts, dimensions=dimensions), source
@@ -379,10 +386,13 @@ class _Shares(Tally):
 
 
 def _ignored(found: Mapping[int, int], ignore_class: str) -> int | None:
-    """Return the number that is ignored; 255 by default, if it is beside a few classes and not one of only two numbers."""
+    """Return the number that is ignored; 255 by default, if it is beside a few small numbers and not one of only two.
+
+    Beside larger ones, as in 0, 128, 255, it is a level of gray that stands for a class.
+    """
     if ignore_class == "none":
         return None
     if ignore_class != "auto":
         return int(ignore_class)
-    others = len(found) - (VOID in found)
-    return VOID if VOID in found and 2 <= others <= _FEW else None
+    others = [number for number in found if number != VOID]
+    return VOID if VOID in found and len(others) >= 2 and max(others) < _FEW else None
