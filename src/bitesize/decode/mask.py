@@ -78,7 +78,9 @@ def _numbers(data: memoryview, info: ImageInfo) -> NDArray[Any]:
         return raw_pixels(data, info)[..., 0]
     with _opened(data, info) as image:
         if image.mode not in ("1", "L", "P") and not _is_wide(image.mode):
-            raise BadFile(f"a mask needs one number per pixel, but this image has mode {image.mode}")
+            raise BadFile(
+                f"a mask needs one number per pixel, but this image has mode {image.mode}: save class numbers as 8-bit gray, not colors"
+            )
         return np.asarray(as_stored(image, info))
 
 

@@ -179,7 +179,14 @@ def _open(images: str, masks: str, options: OpenOptions) -> Source:
         files = RowFiles(listing.names, None, None, listing.left_out)
         source = kind.of_files(files, replace(no_fields(options), labels=None))
         return with_choices(source, Choice(f"images of {paths.basename(images)} alone, without their masks", "labels="))
-    drawn = scan(masks, kind.suffixes if volumes else MASK_SUFFIXES, REASONS, flat=True)
+    try:
+        drawn = scan(masks, kind.suffixes if volumes else MASK_SUFFIXES, REASONS, flat=True)
+    except NotFound as error:
+        if volumes:
+            raise
+        raise NotFound(
+            f"{error}: masks must be in a lossless format, such as PNG, because JPEG changes their numbers"
+        ) from None
     no_fields(options)
     if volumes:
         source = NiftiWithMasks(listing.names, drawn.names, orient=options.orient, left_out=listing.left_out)
