@@ -1,5 +1,7 @@
 """Labels as text: separators of tags, lists written as text, signs, decimals and commas; files that a table names and that are lost."""
 
+import re
+
 import numpy as np
 import pytest
 from tests.layouts.drawing import image, labels_by_marker
@@ -96,6 +98,14 @@ def test_numbers_with_a_comma_are_named(tmp_path, cells, message):
     )
     with pytest.raises(bs.BadSetting, match=rf"column 'a' of .*t\.csv has numbers with .*{message}"):
         bs.open(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("cells", [["$1,200", "$13,450", "$134,490.50"], ["1200 €", "980 €", "77 €"]])
+def test_amounts_are_no_tags_and_no_classes(tmp_path, cells):
+    lines = [f'{i},"{cell}"' for i, cell in enumerate(cells * 20)]
+    (tmp_path / "t.csv").write_text("area,price\n" + "\n".join(lines), encoding="utf-8")
+    with pytest.raises(bs.BadSetting, match=f"a currency sign, such as '{re.escape(cells[0])}'"):
+        bs.open(tmp_path / "t.csv", labels="price")
 
 
 def test_labels_with_a_comma_may_be_decimals_and_other_columns_are_left_out_for_it(tmp_path):

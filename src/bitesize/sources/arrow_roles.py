@@ -222,7 +222,7 @@ def _add_labels(columns: TableColumns, labels: list[str], roles: Roles) -> None:
     odd = next((name for name in labels if not _is_number(columns.by_name[name])), None)
     if odd is not None:
         raise BadSetting(
-            f"labels={labels}: several label columns must hold numbers, but {odd!r} is {columns.by_name[odd].why or 'not numeric'}: name one as the label, "
+            f"labels={labels}: several label columns must hold numbers, such as 1 and 0 for yes and no, but {odd!r} is {columns.by_name[odd].why or 'not numeric'}: name one as the label, "
             "and select the others with fields=, which makes class numbers of text (source.classes_of has the names)"
         )
     roles.targets = labels

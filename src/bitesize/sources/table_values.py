@@ -68,7 +68,7 @@ def target_values(
         numbers = as_numbers(columns[name])
         if numbers is None:
             raise BadSetting(
-                f"labels={list(names)}: several label columns must hold numbers, but {name!r} of {table} is text: name one as the label, "
+                f"labels={list(names)}: several label columns must hold numbers, such as 1 and 0 for yes and no, but {name!r} of {table} is text: name one as the label, "
                 f"and select the others with fields=, which makes class numbers of text (source.classes_of has the names)"
             )
         targets.append(numbers)

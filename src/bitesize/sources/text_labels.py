@@ -29,6 +29,8 @@ _WHOLE = re.compile(r"[+-]?\d+")
 _LONGEST = 20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WRITTEN_LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
+# Amounts with a sign of currency, such as "$1,234.50".
+_AMOUNT = re.compile(r"[-+]?[$€£¥]\s?[-+]?\d[\d.,]*|[-+]?\d[\d.,]*\s?[$€£¥]")
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
 _DELIMITERS = ("|", ";", ",", "/", "+", "&", " ", "_", "-")
 # Separators that also occur in names of single classes.
@@ -187,6 +189,10 @@ def check_text(cells: Sequence[str], where: str) -> list[Choice]:
             "bs.open(images, labels=FOLDER)"
         )
     refuse_written_lists(cells, where)
+    if all(_AMOUNT.fullmatch(cell.strip()) for cell in cells):
+        raise BadSetting(
+            f"{where} are amounts with a currency sign, such as {cells[0]!r}: write plain numbers, such as 1234.5"
+        )
     known = frozenset(cells)
     for delimiter in _DELIMITERS:
         parts = {cell: split_tags(cell, delimiter) for cell in cells if delimiter in cell.strip()}
