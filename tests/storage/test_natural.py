@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bitesize.storage.natural import folder_bytes, key_bytes, natural_key, path_key, split_bytes
@@ -17,7 +17,13 @@ def test_names_are_in_natural_order(found):
     assert [natural_key(name) for name in ordered] == sorted(map(natural_key, found))
 
 
+@given(st.permutations([b"0/1", b"00/0", b"1", b"01", b"001/2", b"a01", b"a1"]))
+def test_names_of_the_same_numbers_have_one_order(found):
+    assert sorted(found, key=path_key) == sorted(sorted(found, reverse=True), key=path_key) == sorted(found, key=key_bytes)
+
+
 @given(st.lists(names.filter(lambda name: b"//" not in name and name.strip(b"/") == name), max_size=20))
+@example([b"0/1", b"00/0"])
 def test_paths_are_in_the_order_of_a_walk(found):
     ordered = sorted(found, key=key_bytes)
     assert [path_key(name) for name in ordered] == sorted(map(path_key, found))

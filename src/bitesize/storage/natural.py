@@ -7,26 +7,28 @@ import os
 import re
 
 _DIGITS = re.compile(rb"(\d+)")
+_HAS_LEADING_ZERO = re.compile(rb"(?<!\d)0\d")
 _LAST = re.compile(rb"(?:(.*[^/])/)?(/*[^/]*)", re.DOTALL)
 # Marks within a key of bytes, in ascending order. A zero byte of a name becomes the last of them.
 _END, _NUMBER, _ZERO = b"\0\0", b"\0\1", b"\0\2"
 _FILE, _FOLDER = b"\1", b"\2"
+NaturalKey = tuple[list[bytes | int], bytes]
 
 
-def natural_key(name: bytes) -> list[bytes | int]:
-    """Return a sort key in which digits count as numbers.
+def natural_key(name: bytes) -> NaturalKey:
+    """Return a sort key in which digits count as numbers. It differs for different names, whatever order they are given in.
 
     Examples
     --------
-    >>> sorted([b"img10", b"img9"], key=natural_key)
-    [b'img9', b'img10']
+    >>> sorted([b"img10", b"img09", b"img9"], key=natural_key)
+    [b'img9', b'img09', b'img10']
     """
     parts: list[bytes | int] = list(_DIGITS.split(name))
     parts[1::2] = map(int, parts[1::2])
-    return parts
+    return parts, _tie(name)
 
 
-def path_key(path: str | bytes) -> list[tuple[bool, list[bytes | int]]]:
+def path_key(path: str | bytes) -> list[tuple[bool, NaturalKey]]:
     """Return a sort key of paths: natural order, files of a folder before those of its subfolders.
 
     Examples
@@ -36,6 +38,11 @@ def path_key(path: str | bytes) -> list[tuple[bool, list[bytes | int]]]:
     """
     parts = os.fsencode(path).replace(os.fsencode(os.sep), b"/").split(b"/")
     return [(i < len(parts) - 1, natural_key(part)) for i, part in enumerate(parts)]
+
+
+def _tie(name: bytes) -> bytes:
+    """Return what decides between names such as 1 and 01, which have the same numbers: the names themselves."""
+    return name if _HAS_LEADING_ZERO.search(name) else b""
 
 
 def class_key(name: str) -> tuple[int, int, str]:
@@ -87,11 +94,7 @@ def _part(name: bytes) -> bytes:
     """Return the sort key of a name: its text, with each number as the number of its digits and the digits."""
     whole = name.replace(b"\0", _ZERO) if b"\0" in name else name
     key = _DIGITS.sub(_number, whole) + _END
-    # Names such as 1 and 01 have the same numbers; the names themselves decide then.
-    return key + (whole if _HAS_LEADING_ZERO.search(name) else b"") + _END
-
-
-_HAS_LEADING_ZERO = re.compile(rb"(?<!\d)0\d")
+    return key + _tie(whole) + _END
 
 
 def _number(match: re.Match[bytes]) -> bytes:
