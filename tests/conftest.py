@@ -9,6 +9,7 @@ import importlib.util
 import io
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -82,7 +83,10 @@ def pipe_of_arrow():
     if importlib.util.find_spec("pyarrow"):
         from pyarrow import csv
 
+        # It opens the pipe only where a signal has a handler, and processes of xdist ignore Ctrl-C.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         csv.read_csv(io.BytesIO(b"a\n1\n"))
+        signal.signal(signal.SIGINT, handler)
 
 
 @pytest.fixture(autouse=True)
