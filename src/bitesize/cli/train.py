@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bitesize.cli.config_file import ConfigFile, PrintConfig, is_given, print_settings
 from bitesize.cli.console import command, print_json
 from bitesize.cli.options import Json, Opening, takes_options
 from bitesize.cli.run_folder import Wanted
@@ -30,6 +31,8 @@ def train(
     workers: WorkerOptions,
     ram: Annotated[str | None, typer.Option(hidden=True)] = None,
     json: Json = False,
+    config: ConfigFile = None,
+    print_config: PrintConfig = False,
 ) -> None:
     """Train a model on classes, tags or numbers. Print the plan first; save the model after each epoch."""
     from bitesize.cli.train_ranks import choose_together, join, refuse_folds
@@ -47,8 +50,12 @@ def train(
         **options.settings,
         "checkpoint_every": run.checkpoint_every,
     }
+    del config  # read by its callback
+    if print_config:
+        print_settings(context)
+        return
     _refuse_mistakes(data, opening, run, ram)
-    given = {name: value for name, value in settings.items() if _is_given(context, name)}
+    given = {name: value for name, value in settings.items() if is_given(context, name)}
     if data is None and (options.folds or not run.resume):
         more = (
             "--folds needs it, also with --resume"
@@ -92,8 +99,3 @@ def _refuse_mistakes(data: str | None, opening: Opening, run: RunOptions, ram: s
         raise BadSetting(
             f"{data} is a run folder, not data. To resume the run: {command('train', '--resume', '--out', data)}"
         )
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
