@@ -16,6 +16,7 @@ from bitesize.cli import (
     check,
     concat,
     demo,
+    doctor,
     evaluate,
     formats,
     info,
@@ -56,6 +57,7 @@ app.command()(cache.cache)
 app.command()(concat.concat)
 app.command()(pack.pack)
 app.command()(demo.demo)
+app.command()(doctor.doctor)
 
 
 def _show_version(wanted: bool) -> None:
