@@ -1,0 +1,1 @@
+"""HTML: pages, tables, charts, and what notebooks show."""
