@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
+from bitesize.files.names import readable as readable
 from bitesize.memory.sizes import counted as counted
 
 if TYPE_CHECKING:
@@ -119,20 +120,6 @@ def print_json(value: dict[str, Any]) -> None:
         text = json.dumps(json.loads(text))
     # Bytes that are not text are escaped as in JSON.
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
-
-
-def readable(text: str) -> str:
-    r"""Return text with surrogate escapes decoded as UTF-8 where possible, as for file names under LANG=C.
-
-    Examples
-    --------
-    >>> readable(b"caf\xc3\xa9".decode("ascii", "surrogateescape")) == "caf\u00e9"
-    True
-    """
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # other surrogates, which are not escaped bytes
-        return text
 
 
 class _Log(logging.Handler):

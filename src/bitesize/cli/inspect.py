@@ -14,9 +14,6 @@ from bitesize.memory.sizes import rounded
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from bitesize.cli.captions import Captions
     from bitesize.sources.base import Source
 
@@ -43,8 +40,9 @@ def inspect(
 ) -> None:
     """Render a grid of rows, each as stored and as transformed for training, to show what the model sees; masks are colored over it."""
     import bitesize as bs
-    from bitesize.cli.pictures import axes_of_pictures, said_of_pictures
     from bitesize.errors import BadSetting
+    from bitesize.report.drawing import draw_rows, draw_stored
+    from bitesize.report.pictures import axes_of_pictures, said_of_pictures
     from bitesize.training.adapting import reading_of_run
 
     if rows < 1 or draws < 1:
@@ -66,9 +64,8 @@ def inspect(
     steps = _steps(source, image_size, config)
     chosen = bs.Order(len(source), seed).rows(0, 0, min(rows, len(source)))
     part = source.subset(chosen)
-    is_encoded = isinstance(source.spec["x"], bs.Encoded)
-    raw, problems = _drawn(part, [bs.Resize(_TILE, "pad", fill=255)] if is_encoded else [], 0, seed)
-    tiles = [_drawn(part, steps, epoch, seed)[0] for epoch in range(draws)]
+    raw, problems = draw_stored(part, _TILE, seed=seed)
+    tiles = [draw_rows(part, steps, epoch=epoch, seed=seed)[0] for epoch in range(draws)]
     captions = captions_of(source, chosen.tolist())
     _write_grid(out, kind, raw, tiles, captions, problems)
     views = "as the model sees it" if draws == 1 else f"{draws} random views as in training"
@@ -99,45 +96,12 @@ def _opened(data: str, opening: Opening, reading: dict[str, Any]) -> Any:
 
 def _steps(source: Source, image_size: int | None, config: Mapping[str, Any] | None) -> list[Any]:
     """Return the transforms, without those that only change the range of values."""
-    import bitesize as bs
+    from bitesize.report.drawing import shapes_only
     from bitesize.training.settings import geometry
-    from bitesize.transforms.base import Transform, from_dict
 
     if config is None:
         return list(geometry(source, image_size, augment=True))
-    saved = [from_dict(settings) for settings in config["train_transforms"]]
-    return [
-        step
-        for step in saved
-        if isinstance(step, Transform)
-        and not isinstance(step, bs.Normalize | bs.Scale | bs.ColorMatrix | bs.Window | bs.Percentiles)
-    ]
-
-
-def _drawn(source: Source, steps: list[Any], epoch: int, seed: int) -> tuple[list[NDArray[np.uint8]], dict[int, str]]:
-    """Render all rows of a source; a row that cannot be read is white, with the reason."""
-    import numpy as np
-
-    import bitesize as bs
-    from bitesize.cli.overlay import blended
-    from bitesize.cli.pictures import as_picture, axes_of_pictures, middle
-    from bitesize.training.tasks.mask_numbers import is_mask
-
-    masks, axes = is_mask(source), axes_of_pictures(source.spec["x"])
-    order = bs.Order(len(source), seed, shuffle=False)
-    with bs.Loader(
-        source, batch_size=1, transforms=steps, order=order, on_error="skip", max_bad=1.0, threads=1, dtype=None
-    ) as loader:
-        loader.set_epoch(epoch)
-        pictures = []
-        for batch in loader:
-            picture = as_picture(batch["x"][0], axes)
-            if not batch.mask[0]:
-                picture = np.full_like(picture, 255)
-            elif masks:
-                picture = blended(picture, middle(batch["y"][0], axes))
-            pictures.append(picture)
-        return pictures, {bad.row: bad.reason for bad in loader.bad}
+    return list(shapes_only(config["train_transforms"]))
 
 
 def captions_of(source: Source, rows: list[int]) -> Captions:

@@ -30,7 +30,7 @@ from bitesize.training.predicting import Block, OnError, Predictor, pieces_of, r
 from bitesize.training.predictions import NumberPredictions, Predictions, TagPredictions
 from bitesize.training.run import RunFolder
 from bitesize.training.saved_epoch import read_saved_epoch
-from bitesize.training.score import Scorer, charged_scores
+from bitesize.training.score import Scored, Scorer, charged_scores
 from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.segment import Segment
 from bitesize.transforms.base import Transform
@@ -355,17 +355,14 @@ def evaluate_source(
     progress: Callable[[int], None] = lambda rows: None,
     planned: Callable[[list[str]], None] = lambda said: None,
     task: Task | None = None,
+    watch: Callable[[Scored], None] = lambda scored: None,
 ) -> dict[str, Any]:
     """Evaluate on a source from `data.open_for_run`; see `TrainedModel.evaluate`.
 
     Parameters
     ----------
-    model
-        The trained model.
-    source
-        Rows with labels.
-    memory
-        Memory budget of loading.
+    model, source, memory
+        The trained model, rows with labels, and the memory budget of loading.
     on_error, max_bad
         As in `bitesize.Loader`.
     progress
@@ -374,6 +371,8 @@ def evaluate_source(
         Called with the adaptations before anything is read.
     task
         Task that joins the scores, with another threshold than that of the run. Default: the run's.
+    watch
+        Called with the rows of each batch.
 
     Returns
     -------
@@ -388,7 +387,14 @@ def evaluate_source(
         scorer.loader(source, budget, model.settings["batch_size"], on_error, max_bad) as loader,
     ):
         planned([*model.adapted, *lines])
-        result = task.joined(map(scorer.score, scorer.batches(loader, progress)), len(source))
+
+        def scores() -> Iterator[Any]:
+            """Yield the score of each batch."""
+            for scored in scorer.batches(loader, progress):
+                watch(scored)
+                yield scorer.score(scored)
+
+        result = task.joined(scores(), len(source))
         bad = [row._asdict() for row in loader.bad]
     bad += [{"row": row, "path": source.describe(row), "reason": why} for row, why in scorer.not_finite.items()]
     return {**result, "bad": bad, "left_out": dict(source.left_out)}

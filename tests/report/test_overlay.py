@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 from tests.cli.running import run
 
-from bitesize.cli.overlay import blended
+from bitesize.report.overlay import blended
 
 
 def test_each_class_but_0_has_a_color_of_its_own():

@@ -6,7 +6,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from bitesize.cli.app import app
-from bitesize.cli.pictures import as_picture, said_of_pictures
+from bitesize.report.pictures import as_picture, said_of_pictures
 from bitesize.spec import Field
 
 RANDOM = np.random.default_rng(0)

@@ -1,0 +1,249 @@
+"""Charts as inline SVG: they follow the colors of the page, their text can be selected, and screen readers read a description."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from bitesize.report.scales import Scale, label, scale_of
+
+Point = tuple[float, float]
+# Units of the drawing: at the width of a phone, text is still 10 pixels high.
+WIDTH, HEIGHT = 420, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 12, 40
+# Colors and dashes of the style sheet.
+STYLES = 8
+
+
+@dataclass(frozen=True)
+class Series:
+    """A named line or set of points in a chart.
+
+    Parameters
+    ----------
+    name
+        Name in the legend.
+    points
+        Pairs of x and y; a y that is not finite interrupts a line.
+    style
+        Number of its color and dash, from 0.
+    """
+
+    name: str
+    points: Sequence[Point]
+    style: int = 0
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of a chart.
+
+    Parameters
+    ----------
+    name
+        Name, with the unit.
+    zero, whole
+        As in `scale_of`.
+    label
+        Function that returns the label of a value.
+    values
+        Further values that the axis has to show.
+    """
+
+    name: str
+    zero: bool = False
+    whole: bool = False
+    label: Callable[[float], str] = label
+    values: tuple[float, ...] = ()
+
+    def scale(self, values: Iterable[float], start: float, end: float) -> Scale:
+        """Return the scale of the axis for values."""
+        return scale_of([*values, *self.values], start, end, zero=self.zero, whole=self.whole)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart.
+
+    Attributes
+    ----------
+    title : str
+    svg : Markup
+        The drawing.
+    legend : list of (str, int)
+        Names of the series, and their styles.
+    x : str
+        Name of the horizontal axis.
+    table : list of list of str
+        The values as text: the columns of x and of each series. Empty if there are too many.
+    """
+
+    title: str
+    svg: Markup
+    legend: list[tuple[str, int]]
+    x: str
+    table: list[list[str]]
+
+
+def line_chart(
+    title: str, series: Sequence[Series], x: Axis, y: Axis, *, mark: tuple[float, str] | None = None, most_rows: int = 60
+) -> Chart:
+    """Draw lines.
+
+    Parameters
+    ----------
+    title
+        Title of the chart.
+    series
+        The lines.
+    x, y
+        The axes.
+    mark
+        Value of x that is marked by a vertical line, and its text.
+    most_rows
+        Number of values of x up to which the chart has a table.
+    """
+    frame = _Frame.around([point for each in series for point in each.points], x, y)
+    drawn = []
+    for each in series:
+        for run in _runs(each.points):
+            path = "M" + " L".join(f"{frame.x(a):.1f} {frame.y(b):.1f}" for a, b in run)
+            drawn.append(f'<path class="line s{each.style % STYLES}" d="{path}"/>')
+            if len(run) == 1 or len(each.points) <= 12:
+                drawn += [
+                    f'<circle class="dot s{each.style % STYLES}" cx="{frame.x(a):.1f}" cy="{frame.y(b):.1f}" r="2.5"/>'
+                    for a, b in run
+                ]
+    if mark is not None:
+        at = frame.x(mark[0])
+        anchor = "end" if at > WIDTH / 2 else "start"
+        drawn.append(f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>')
+        drawn.append(
+            f'<text class="note" x="{at + (-4 if anchor == "end" else 4):.1f}" y="{_TOP + 10}" text-anchor="{anchor}">{escape(mark[1])}</text>'
+        )
+    return Chart(
+        title,
+        frame.draw(title, _described(title, series, x, y), drawn),
+        [(each.name, each.style % STYLES) for each in series],
+        x.name,
+        _table(series, x, most_rows),
+    )
+
+
+def scatter_chart(title: str, series: Series, x: Axis, y: Axis, *, diagonal: bool = False) -> Chart:
+    """Draw points; with a diagonal, both axes have the same values, and points on it are right."""
+    points = [point for point in series.points if all(map(math.isfinite, point))]
+    if diagonal:
+        both = tuple(value for point in points for value in point)
+        x, y = (Axis(axis.name, axis.zero, axis.whole, axis.label, (*axis.values, *both)) for axis in (x, y))
+    frame = _Frame.around(points, x, y)
+    drawn = [f'<circle class="point" cx="{frame.x(a):.1f}" cy="{frame.y(b):.1f}" r="2.5"/>' for a, b in points]
+    if diagonal:
+        low, high = frame.x.low, frame.x.high
+        drawn.insert(
+            0,
+            f'<line class="mark" x1="{frame.x(low):.1f}" y1="{frame.y(low):.1f}" x2="{frame.x(high):.1f}" y2="{frame.y(high):.1f}"/>',
+        )
+    described = f"{title}: {len(points):,} points, {x.name} from {label(frame.x.low)} to {label(frame.x.high)}"
+    return Chart(title, frame.draw(title, described, drawn), [], x.name, [])
+
+
+def bar_chart(title: str, bars: Sequence[tuple[float, float, float]], x: Axis, y: Axis) -> Chart:
+    """Draw a histogram: each bar has its two ends on the axis x, and its height."""
+    frame = _Frame.around(
+        [point for a, b, high in bars for point in ((a, high), (b, 0.0))], x, Axis(y.name, True, y.whole, y.label)
+    )
+    drawn = []
+    for a, b, high in bars:
+        left, right, top = frame.x(a), frame.x(b), frame.y(high)
+        drawn.append(
+            f'<rect class="bar" x="{left:.1f}" y="{top:.1f}" width="{max(1.0, right - left - 1):.1f}" height="{frame.y(0.0) - top:.1f}"/>'
+        )
+    table = [[f"{x.label(a)} to {x.label(b)}", y.label(high)] for a, b, high in bars]
+    most = max(bars, key=lambda bar: bar[2], default=(0.0, 0.0, 0.0))
+    described = f"{title}: most, {y.label(most[2])}, from {x.label(most[0])} to {x.label(most[1])}"
+    return Chart(title, frame.draw(title, described, drawn), [], x.name, [[x.name, y.name], *table])
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The axes of a chart."""
+
+    x: Scale
+    y: Scale
+    x_axis: Axis
+    y_axis: Axis
+
+    @classmethod
+    def around(cls, points: Sequence[Point], x: Axis, y: Axis) -> _Frame:
+        """Return axes around points."""
+        horizontal = x.scale((a for a, _ in points), _LEFT, WIDTH - _RIGHT)
+        return cls(horizontal, y.scale((b for _, b in points), HEIGHT - _BOTTOM, _TOP), x, y)
+
+    def draw(self, title: str, described: str, content: Iterable[str]) -> Markup:
+        """Return the chart with its axes."""
+        bottom = HEIGHT - _BOTTOM
+        parts = [
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(described)}"><title>{escape(title)}</title>'
+        ]
+        for value in self.y.ticks:
+            at = self.y(value)
+            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
+            parts.append(
+                f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{escape(self.y_axis.label(value))}</text>'
+            )
+        for value in _thinned(self.x.ticks):
+            parts.append(
+                f'<text x="{self.x(value):.1f}" y="{bottom + 16}" text-anchor="middle">{escape(self.x_axis.label(value))}</text>'
+            )
+        parts.append(f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>')
+        middle = (_LEFT + WIDTH - _RIGHT) / 2
+        parts.append(
+            f'<text class="name" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.x_axis.name)}</text>'
+        )
+        up = (bottom + _TOP) / 2
+        parts.append(
+            f'<text class="name" transform="translate(11 {up}) rotate(-90)" text-anchor="middle">{escape(self.y_axis.name)}</text>'
+        )
+        return Markup("".join([*parts, *content, "</svg>"]))  # noqa: S704 - all text is escaped above
+
+
+def _thinned(ticks: Sequence[float], most: int = 8) -> Sequence[float]:
+    return ticks[:: -(-len(ticks) // most)] if ticks else ticks
+
+
+def _runs(points: Sequence[Point]) -> list[list[Point]]:
+    """Return the stretches of a line without gaps."""
+    runs: list[list[Point]] = [[]]
+    for point in points:
+        if all(map(math.isfinite, point)):
+            runs[-1].append(point)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
+
+
+def _described(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
+    """Return what the lines show, for readers who do not see them."""
+    texts = []
+    for each in series:
+        points = [point for run in _runs(each.points) for point in run]
+        if points:
+            low = min(points, key=lambda point: point[1])
+            high = max(points, key=lambda point: point[1])
+            texts.append(
+                f"{each.name}: from {y.label(points[0][1])} to {y.label(points[-1][1])}, at least {y.label(low[1])}, at most {y.label(high[1])}"
+            )
+    return f"{title} by {x.name}. " + "; ".join(texts)
+
+
+def _table(series: Sequence[Series], x: Axis, most: int) -> list[list[str]]:
+    places = sorted({a for each in series for a, _ in each.points})
+    if len(places) > most:
+        return []
+    values = [dict(each.points) for each in series]
+    rows = [[x.label(a), *(f"{of[a]:.4g}" if a in of else "" for of in values)] for a in places]
+    return [[x.name, *(each.name for each in series)], *rows]

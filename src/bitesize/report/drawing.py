@@ -1,0 +1,105 @@
+"""Draw rows of a source as small pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitesize.engine.loader import Loader
+from bitesize.order.order import Order
+from bitesize.report.overlay import blended
+from bitesize.report.pictures import as_picture, axes_of_pictures, middle
+from bitesize.sources.base import Source
+from bitesize.spec import Encoded
+from bitesize.training.tasks.mask_numbers import is_mask
+from bitesize.transforms.base import Transform, from_dict
+from bitesize.transforms.color import ColorMatrix
+from bitesize.transforms.crop import Resize
+from bitesize.transforms.normalize import Normalize, Scale
+from bitesize.transforms.window import Percentiles, Window
+
+Picture = NDArray[np.uint8]
+
+
+def draw_rows(
+    source: Source, steps: Sequence[Any], *, epoch: int = 0, seed: int = 0, memory: Any = "auto", masks: bool = True
+) -> tuple[list[Picture], dict[int, str]]:
+    """Draw all rows of a source.
+
+    Parameters
+    ----------
+    source
+        The rows; their input must have axes, see `axes_of_pictures`.
+    steps
+        Transforms before drawing.
+    epoch, seed
+        Choose the random numbers of transforms.
+    memory
+        Memory budget of loading.
+    masks
+        Whether masks are colored over the pictures.
+
+    Returns
+    -------
+    pictures : list of ndarray of uint8, shape (height, width, 3)
+        One per row; white for a row that cannot be read.
+    problems : dict of int to str
+        Reasons of rows that could not be read.
+    """
+    colored, axes = masks and is_mask(source), axes_of_pictures(source.spec["x"])
+    order = Order(len(source), seed, shuffle=False)
+    with Loader(
+        source,
+        batch_size=1,
+        transforms=steps,
+        order=order,
+        on_error="skip",
+        max_bad=1.0,
+        threads=1,
+        dtype=None,
+        memory=memory,
+    ) as loader:
+        loader.set_epoch(epoch)
+        pictures = []
+        for batch in loader:
+            picture = as_picture(batch["x"][0], axes)
+            if not batch.mask[0]:
+                picture = np.full_like(picture, 255)
+            elif colored:
+                picture = blended(picture, middle(batch["y"][0], axes))
+            pictures.append(picture)
+        return pictures, {bad.row: bad.reason for bad in loader.bad}
+
+
+def draw_stored(source: Source, side: int, **settings: Any) -> tuple[list[Picture], dict[int, str]]:
+    """Draw all rows of a source as they are stored; images of files within a square with this side."""
+    steps = [Resize(side, "pad", fill=255)] if isinstance(source.spec["x"], Encoded) else []
+    return draw_rows(source, steps, **settings)
+
+
+def shapes_only(transforms: Sequence[Mapping[str, Any]]) -> list[Transform]:
+    """Return saved transforms without those that only change the range of values, for pictures with the colors of the data."""
+    return [
+        step
+        for step in map(from_dict, transforms)
+        if isinstance(step, Transform) and not isinstance(step, Normalize | Scale | ColorMatrix | Window | Percentiles)
+    ]
+
+
+def data_uri(picture: Picture, side: int) -> str:
+    """Return a picture as the address of an image within a page: a JPEG whose longer side is at most ``side``, enlarged if it is tiny."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    if max(image.size) > side:
+        image.thumbnail((side, side))
+    elif (scale := side // max(image.size)) > 1:
+        image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
