@@ -12,13 +12,19 @@ from bitesize.outputs.finite import refusal
 from bitesize.outputs.sklearn import Progress, partial_fit
 from bitesize.training.estimator_model import EstimatorModel
 from bitesize.training.estimator_prepare import EstimatorJob
-from bitesize.training.loop import ProgressListener
+from bitesize.training.progress_listener import ProgressListener
 from bitesize.training.record import now
+from bitesize.training.run_log.recorder import RunLog
 
 
 def train_estimator(job: EstimatorJob, listener: ProgressListener) -> dict[str, Any]:
     """Train, and save the model and the history after each epoch; return the same as `training.loop.train`."""
-    listener.planned(job)
+    with RunLog(job, listener) as log:
+        return _train(job, log)
+
+
+def _train(job: EstimatorJob, log: RunLog) -> dict[str, Any]:
+    log.planned(job)
     began = time.perf_counter()
     epochs: list[dict[str, Any]] = []
     learning = 0.0
@@ -27,7 +33,7 @@ def train_estimator(job: EstimatorJob, listener: ProgressListener) -> dict[str, 
         begun = time.perf_counter()
 
         def batch(done: Progress, epoch: int = epoch) -> None:
-            listener.batch(epoch, done.batch, {})
+            log.batch(epoch, done.batch, {})
 
         partial_fit(job.model, job.loader, epochs=1, callback=batch, classes=np.arange(len(job.classes)))
         seconds = time.perf_counter() - begun
@@ -47,7 +53,7 @@ def train_estimator(job: EstimatorJob, listener: ProgressListener) -> dict[str, 
         _save(job, epoch)
         job.run.write_history(epochs)
         job.run.write_bad(_bad_rows(job))
-        listener.epoch(line)
+        log.epoch(line)
     result = {
         "run": job.config["run"],
         "planned_epochs": job.settings.epochs,
@@ -60,6 +66,7 @@ def train_estimator(job: EstimatorJob, listener: ProgressListener) -> dict[str, 
         "best_epoch": None,
         **job.task.summary(job.split.val),
     }
+    log.finish(result)
     job.run.write_config(job.config | {"ended": now()}, job.classes)
     job.run.write_summary(result)
     return result

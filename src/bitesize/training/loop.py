@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from bitesize.errors import NotFinite
 from bitesize.training.backend import load_keras
 from bitesize.training.early_stopping import early_stopping
 from bitesize.training.fit import fit_phases
 from bitesize.training.prepare import Job
+from bitesize.training.progress_listener import ProgressListener
 from bitesize.training.record import now
-
-
-class ProgressListener(Protocol):
-    """Listener to the progress of training, such as the command line."""
-
-    def planned(self, job: Any) -> None:
-        """Report that everything is ready to start."""
-        ...
-
-    def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
-        """Report a trained batch (from 1)."""
-        ...
-
-    def epoch(self, line: dict[str, Any]) -> None:
-        """Report a finished and saved epoch."""
-        ...
+from bitesize.training.run_log.recorder import RunLog
 
 
 def train(job: Job, listener: ProgressListener) -> dict[str, Any]:
@@ -39,10 +25,15 @@ def train(job: Job, listener: ProgressListener) -> dict[str, Any]:
         ``epochs`` (one dict per epoch), ``rows_per_second``, ``peak_bytes`` and ``budget`` in bytes, ``seconds``, and
         ``largest_class`` of the validation data with its share of the rows.
     """
+    with RunLog(job, listener, job.ranks) as log:
+        return _train(job, log)
+
+
+def _train(job: Job, log: RunLog) -> dict[str, Any]:
     settings, steps = job.settings, len(job.loader)
-    listener.planned(job)
+    log.planned(job)
     began = time.perf_counter()
-    records = Records(job, listener)
+    records = Records(job, log)
     callbacks = [_callback(records)]
     stopping = None
     if settings.early_stopping:
@@ -80,6 +71,7 @@ def train(job: Job, listener: ProgressListener) -> dict[str, Any]:
         "best_epoch": None if stopping is None else int(stopping.best_epoch) + 1,
         **job.task.summary(job.split.val),
     }
+    log.finish(result)
     job.run.write_config(job.config | {"ended": now()}, job.classes)
     job.run.write_summary(result)
     return result

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from bitesize.errors import BadFile, BadSetting, NotFound
-from bitesize.storage.locking import NAME, FolderLock
+from bitesize.storage.locking import FolderLock
 from bitesize.storage.url import is_url
-from bitesize.training.run import RunFolder
+from bitesize.training.run import RunFolder, has_nothing
 
 # Default folder of runs.
 ROOT = Path("runs")
@@ -67,10 +67,10 @@ def create_numbered(root: str | os.PathLike[str]) -> RunFolder:
 
 def _locked_empty(folder: Path) -> FolderLock | None:
     """Lock an empty folder; return None if it is not empty, or if another process has locked it."""
-    if any(entry.name != NAME for entry in folder.iterdir()):
+    if not has_nothing(folder):
         return None
     lock = FolderLock.take(folder)
-    if lock is not None and any(entry.name != NAME for entry in folder.iterdir()):
+    if lock is not None and not has_nothing(folder):
         lock.release()  # another process was first, and has ended
         return None
     return lock

@@ -19,6 +19,7 @@ from bitesize.storage.url import is_url
 from bitesize.training import standardize as _standardize  # noqa: F401 - registers it for from_dict
 from bitesize.training.record import Split
 from bitesize.training.run_copy import RECORDS, fetch_run
+from bitesize.training.run_log.file import LOG, NEXT_LOG, adopt_log
 from bitesize.training.run_mirror import RunMirror
 from bitesize.transforms.base import Transform, from_dict
 
@@ -33,7 +34,7 @@ class RunFolder:
 
     ``model.keras`` or ``model.skops`` (the model after its last finished epoch), ``config.json`` (settings, transforms, versions,
     machine), ``classes.json`` (names by class number), ``split.csv`` or ``split.npz`` (rows of training and validation), ``history.csv``
-    (one line per epoch), ``summary.json`` (rate, memory, time) and, if rows were skipped, ``bad_rows.csv``; and the folder
+    (one line per epoch), ``log.jsonl`` (what has happened when), ``summary.json`` (rate, memory, time) and, if rows were skipped, ``bad_rows.csv``; and the folder
     ``checkpoints``, from which an interrupted run is resumed.
 
     Parameters
@@ -122,7 +123,7 @@ class RunFolder:
             self.mirror.discard()
         self.lock.release()
         for each in self.made:
-            if each.is_dir() and all(entry.name == LOCK_NAME for entry in each.iterdir()):
+            if each.is_dir() and has_nothing(each):
                 shutil.rmtree(each, ignore_errors=True)
 
     def finish(self, *, raises: bool = True) -> None:
@@ -159,6 +160,7 @@ class RunFolder:
                     () if again else RECORDS
                 ):  # files of this run stay: it was killed after its first epoch, and resumed
                     (self.path / name).unlink(missing_ok=True)
+                adopt_log(self.path, config.get("run"))
             if split is not None:
                 split.write(self.path)
             self.write_config(config, classes)
@@ -257,6 +259,11 @@ def _at_address(kind: type[RunFolder], address: str) -> RunFolder:
         lock.release()
         raise
     return run
+
+
+def has_nothing(folder: Path) -> bool:
+    """Return whether a run has saved nothing in a folder: no more than its log."""
+    return all(entry.name in (LOCK_NAME, LOG, NEXT_LOG) for entry in folder.iterdir())
 
 
 def _made(folder: Path) -> FolderLock | None:

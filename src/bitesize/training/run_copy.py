@@ -19,9 +19,10 @@ from bitesize.files.atomic import write_json
 from bitesize.files.transfer import download, objects_below
 from bitesize.storage.base import Entry
 from bitesize.storage.url import split_url
+from bitesize.training.run_log.file import LOG
 
 CONFIG, SUMMARY, FOLDS = "config.json", "summary.json", "folds.json"
-# Files of a run other than its checkpoints; all are removed when another run replaces it.
+# Files of a run other than its checkpoints and its log; all are removed when another run replaces it.
 RECORDS = (
     CONFIG, SUMMARY, "classes.json", "history.csv", "bad_rows.csv", "split.csv", "split.npz", "model.keras", "model.skops",
 )  # fmt: skip
@@ -32,7 +33,7 @@ _UNUSED = 3600.0  # seconds after which a copy of an older state is removed: a p
 
 def is_of_run(name: str) -> bool:
     """Return whether a name, relative to the folder of a run, is one of its files."""
-    return name in RECORDS or name == FOLDS or is_checkpoint(name)
+    return name in (*RECORDS, LOG, FOLDS) or is_checkpoint(name)
 
 
 def is_checkpoint(name: str) -> bool:
