@@ -27,6 +27,8 @@ keras       training with Keras that resumes at the exact batch: `keras.fit`, `k
 sklearn     train estimators batch by batch, and compute their results in order: `sklearn.partial_fit`, `sklearn.predict`
 ray         work of several processes and machines: `ray.pack`
 load        a trained run: a `TrainedModel`, which predicts and evaluates
+write_report
+            a page about a run, or about several runs side by side
 Order, Shard, Cursor
             the order of rows, the rows of each rank, and the position in the order
 

@@ -44,6 +44,7 @@ from .outputs.torch import to_torch as to_torch
 from .packed.cache_settings import Cache as Cache
 from .packing.pack import pack as pack
 from .packing.report import PackReport as PackReport
+from .report.write import write_report as write_report
 from .scan.check import check as check
 from .scan.findings import Findings as Findings
 from .scan.statistics import statistics as statistics

@@ -25,6 +25,7 @@ from bitesize.cli import (
     pack,
     plan,
     predict,
+    report,
     stats,
     train,
 )
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
+app.command()(report.report)
 app.command()(info.info)
 app.command()(plan.plan)
 app.command()(check.check)

@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, plain, print_json, print_understood, say_when_compiling, understood
-from bitesize.cli.options import Data, Json, Memory, Opening, takes_options
+from bitesize.cli.console import (
+    console,
+    counted,
+    described,
+    plain,
+    print_json,
+    print_understood,
+    say_when_compiling,
+    say_written,
+    understood,
+)
+from bitesize.cli.options import Data, Json, Memory, Opening, Overwrite, refuse_to_replace, takes_options
 from bitesize.cli.workers import WorkerOptions
 
 if TYPE_CHECKING:
@@ -33,6 +43,10 @@ def check(
             metavar="DIR", help="Move damaged files to this folder, under their names in DATA. Default: do not move files."
         ),
     ] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Also write the findings as a page, with pictures.")
+    ] = None,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Read all data once and report bad, duplicate and suspicious files, unbalanced classes, and rows shared by splits.
@@ -41,6 +55,8 @@ def check(
     """
     from bitesize.sources.open_to_train import open_splits
 
+    if html is not None:
+        refuse_to_replace(html, overwrite)
     say_when_compiling()
     joined = workers.team(memory, quiet=json)
     parts, unopened = (
@@ -68,8 +84,34 @@ def check(
         _show(found, parts, moved, move_bad)
         if well:
             console.print("[bold green]no problems found[/]", highlight=False)
+    if html is not None:
+        _write_html(html, data, found, parts, closed, moved, memory, quiet=json)
     if not well:
         raise typer.Exit(EXIT_FOUND)
+
+
+def _write_html(
+    out: str,
+    data: str,
+    found: Findings,
+    parts: Mapping[str, Source],
+    closed: Mapping[str, str],
+    moved: list[str],
+    memory: str,
+    *,
+    quiet: bool,
+) -> None:
+    """Write the findings as a page, and print its path."""
+    from bitesize.files.transfer import replacing_at
+    from bitesize.report.check_page import page_of_check
+    from bitesize.report.page import write_page
+
+    about = {name: described(part) for name, part in parts.items()}
+    page = page_of_check(data, found, parts, about, unopened=closed, moved=moved, memory=memory)
+    with replacing_at(out) as temporary:
+        write_page(temporary, "check.html", **page)
+    if not quiet:
+        say_written(out)
 
 
 def _checked(team: Team | None, parts: Mapping[str, Source], memory: str, *, quiet: bool) -> Findings:

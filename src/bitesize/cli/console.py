@@ -179,6 +179,11 @@ def understood(source: Source) -> list[str]:
     return lines
 
 
+def described(source: Source) -> list[list[str]]:
+    """Return pairs of a heading and a text about opened data, for the records of a run."""
+    return [[heading, readable(in_options(text))] for heading, text in source.explain(measure=False).lines()]
+
+
 def print_understood(source: Source, also: Iterable[str] = (), *, measure: bool = False) -> None:
     """Print the lines about opened data: the layout found, the choices made, and the files left out; names are escaped."""
     for heading, text in source.explain(measure=measure).lines():
@@ -196,6 +201,11 @@ def say(text: str) -> None:
     """Print a line; on a terminal it is wrapped between words, unless a word, such as a path, is longer than the width."""
     broken = console.is_terminal and max(map(len, text.split()), default=0) <= console.width
     console.print(text, highlight=False, soft_wrap=not broken)
+
+
+def say_written(path: str) -> None:
+    """Print the path of a file that was written."""
+    console.print(f"wrote [bold]{plain(path)}[/]", highlight=False, soft_wrap=True)
 
 
 def print_warning(text: str) -> None:

@@ -25,7 +25,9 @@ def cross_validate(wanted: Wanted, *, json: bool) -> None:
     """
     from bitesize.cli.train_run import train_run
     from bitesize.files.atomic import write_json
+    from bitesize.report.write import NAME, write_comparison
     from bitesize.storage.paths import join
+    from bitesize.training.run import RunFolder
 
     assert wanted.settings is not None
     root = _root(wanted)
@@ -38,9 +40,13 @@ def cross_validate(wanted: Wanted, *, json: bool) -> None:
                 )
             folder = join(root.shown, f"fold-{fold}")
             chosen = choose(replace(wanted, settings=replace(wanted.settings, fold=fold), out=folder))
-            results.append(train_run(chosen, quiet=json, with_plan=fold == 1))
+            results.append(train_run(chosen, quiet=json, with_plan=fold == 1, report=wanted.report))
         summary = summarize(results)
         write_json(root.path / "folds.json", summary)
+        if wanted.report:
+            summary["report"] = write_comparison(
+                [RunFolder.open(fold["out"]) for fold in summary["folds"]], join(root.shown, NAME)
+            )
         root.finish()
     finally:
         root.release()
@@ -113,3 +119,5 @@ def _print(summary: dict[str, Any], out: str) -> None:
     console.print()
     console.print(table)
     console.print(f"saved in [bold]{plain(out)}[/]: fold-1 to fold-{len(summary['folds'])}, folds.json", highlight=False)
+    if "report" in summary:
+        console.print(f"report: [bold]{plain(summary['report'])}[/]", highlight=False, soft_wrap=True)

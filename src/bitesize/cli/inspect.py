@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitesize.cli.console import console, counted, plain, print_understood, say_when_compiling
+from bitesize.cli.console import console, counted, described, plain, print_understood, say_when_compiling, say_written
 from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Data, ImageSize, Opening, Overwrite, refuse_to_replace, takes_options
 from bitesize.memory.sizes import rounded
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 _TILE = 160  # pixels: eight rows of four fill a screen
 _TEXT, _GAP = 14, 6
 _MOST_ROWS, _MOST_DRAWS = 90, 90  # WebP allows at most 16,383 pixels per side
+_MOST_PICTURES = 4_000  # of a page: about 20 MB
 
 
 @takes_options
 def inspect(
     data: Data,
     opening: Opening,
-    out: Annotated[str, typer.Option(metavar="FILE", help="The picture to write: .png, .jpg or .webp.")] = "grid.png",
+    out: Annotated[
+        str, typer.Option(metavar="FILE", help="The picture to write: .png, .jpg or .webp; or a page: .html.")
+    ] = "grid.png",
     rows: Annotated[int, typer.Option(metavar="N", help="Number of rows to show. 8 fill a screen.")] = 8,
     draws: Annotated[
         int, typer.Option(metavar="N", help="Number of renderings per row, each with other random numbers.")
@@ -41,17 +44,20 @@ def inspect(
     """Render a grid of rows, each as stored and as transformed for training, to show what the model sees; masks are colored over it."""
     import bitesize as bs
     from bitesize.errors import BadSetting
-    from bitesize.report.drawing import draw_rows, draw_stored
-    from bitesize.report.pictures import axes_of_pictures, said_of_pictures
+    from bitesize.report.pictures import axes_of_pictures
     from bitesize.training.adapting import reading_of_run
 
     if rows < 1 or draws < 1:
         raise BadSetting("--rows and --draws must be at least 1")
     kind = _kind_of(out)
     refuse_to_replace(out, overwrite)
-    if rows > _MOST_ROWS or draws > _MOST_DRAWS:
+    if kind == "HTML" and rows * (draws + 1) > _MOST_PICTURES:
         raise BadSetting(
-            f"--rows can be at most {_MOST_ROWS} and --draws at most {_MOST_DRAWS}: a larger picture cannot be viewed"
+            f"--rows and --draws make {rows * (draws + 1):,} pictures: a page can have at most {_MOST_PICTURES:,}"
+        )
+    if kind != "HTML" and (rows > _MOST_ROWS or draws > _MOST_DRAWS):
+        raise BadSetting(
+            f"--rows can be at most {_MOST_ROWS} and --draws at most {_MOST_DRAWS}: a larger picture cannot be viewed (--out grid.html takes more)"
         )
     say_when_compiling()
     config = None if run is None else open_run(run, uses_model=False).config()
@@ -63,14 +69,27 @@ def inspect(
         raise BadSetting(f"inspect shows images and volumes, but the rows are {field}{hint}")
     steps = _steps(source, image_size, config)
     chosen = bs.Order(len(source), seed).rows(0, 0, min(rows, len(source)))
-    part = source.subset(chosen)
+    if kind == "HTML":
+        _write_page(out, data, source, chosen.tolist(), steps, draws, seed)
+        return
+    _write_picture(out, kind, source, chosen.tolist(), steps, draws, seed)
+
+
+def _write_picture(out: str, kind: str, source: Source, rows: list[int], steps: list[Any], draws: int, seed: int) -> None:
+    """Write a grid of pictures, and print its path."""
+    import numpy as np
+
+    from bitesize.report.drawing import draw_rows, draw_stored
+    from bitesize.report.pictures import said_of_pictures
+
+    part = source.subset(np.asarray(rows, np.int64))
     raw, problems = draw_stored(part, _TILE, seed=seed)
     tiles = [draw_rows(part, steps, epoch=epoch, seed=seed)[0] for epoch in range(draws)]
-    captions = captions_of(source, chosen.tolist())
+    captions = captions_of(source, rows)
     _write_grid(out, kind, raw, tiles, captions, problems)
     views = "as the model sees it" if draws == 1 else f"{draws} random views as in training"
     console.print(
-        f"wrote {plain(out)}: {counted(len(chosen), 'row')}; left as stored, then {views}", highlight=False, soft_wrap=True
+        f"wrote {plain(out)}: {counted(len(rows), 'row')}; left as stored, then {views}", highlight=False, soft_wrap=True
     )
     for line in said_of_pictures(source.spec["x"]):
         console.print(line, highlight=False)
@@ -111,15 +130,18 @@ def captions_of(source: Source, rows: list[int]) -> Captions:
     from bitesize.cli.captions import Captions
 
     numbers: list[int | None] = [None] * len(rows)
-    classes = [""] * len(rows)
     if source.labels is not None and source.classes:
         numbers = [int(source.labels[row]) for row in rows]
-        classes = [source.classes[int(source.labels[row])] for row in rows]
-    elif source.labels is not None:
-        classes = [str(source.labels[row]) for row in rows]
-    else:
-        classes = _tags_or_numbers(source, rows)
-    return Captions(rows, classes, numbers, [os.path.basename(source.describe(row)) for row in rows])
+    return Captions(rows, labels_of(source, rows), numbers, [os.path.basename(source.describe(row)) for row in rows])
+
+
+def labels_of(source: Source, rows: list[int]) -> list[str]:
+    """Return the labels of rows as text: classes, tags or numbers; empty without labels."""
+    if source.labels is None:
+        return _tags_or_numbers(source, rows)
+    if source.classes:
+        return [source.classes[int(source.labels[row])] for row in rows]
+    return [str(source.labels[row]) for row in rows]
 
 
 def _tags_or_numbers(source: Source, rows: list[int]) -> list[str]:
@@ -152,7 +174,7 @@ def _kind_of(out: str) -> str:
     from bitesize.storage.url import is_url
 
     suffix = os.path.splitext(out)[1].lower()
-    kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+    kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".html": "HTML"}
     if suffix not in kinds:
         raise BadSetting(f"--out must end in {', '.join(kinds)}, not {out!r}")
     if os.path.isdir(out):
@@ -160,6 +182,28 @@ def _kind_of(out: str) -> str:
     if not is_url(out) and not os.path.isdir(os.path.dirname(os.path.abspath(out))):
         raise NotFound(f"the folder of --out {out} does not exist")
     return kinds[suffix]
+
+
+def _write_page(out: str, data: str, source: Source, rows: list[int], steps: list[Any], draws: int, seed: int) -> None:
+    """Write a page with a line of pictures for each row, and print its path."""
+    from bitesize.cli.bar import counting
+    from bitesize.files.transfer import replacing_at
+    from bitesize.report.inspect_page import rows_of_page
+    from bitesize.report.page import write_page
+    from bitesize.report.pictures import said_of_pictures
+
+    with counting("drawing", len(rows)) as advance:
+        drawn = list(rows_of_page(source, rows, steps, draws, seed, lambda block: labels_of(source, block), advance))
+    values = {
+        "name": data,
+        "rows": drawn,
+        "draws": draws,
+        "said": said_of_pictures(source.spec["x"]),
+        "data": described(source),
+    }
+    with replacing_at(out) as temporary:
+        write_page(temporary, "inspect.html", steps=", ".join(map(repr, steps)) or "no transforms", **values)
+    say_written(out)
 
 
 def _write_grid(

@@ -18,8 +18,10 @@ from bitesize.cli.options import (
     MaxSide,
     Memory,
     Opening,
+    Overwrite,
     TaskName,
     parse_batch_size,
+    refuse_to_replace,
     takes_options,
 )
 
@@ -41,6 +43,7 @@ Ram = Annotated[
 Measure = Annotated[
     bool, typer.Option("--measure", help="Also load for two seconds, and report rows/s and what limits them.")
 ]
+Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Also write the result as a page.")]
 
 
 @takes_options
@@ -59,13 +62,17 @@ def plan(
     cache_folder: CacheFolder = None,
     cache_kind: CacheKind = "exact",
     max_side: MaxSide = None,
+    html: Html = None,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Show what `bitesize train` would load, the memory it needs, and the limits. Without --measure, only a few rows are read."""
-    from bitesize.cli.plan_output import print_result
+    from bitesize.cli.plan_output import print_result, write_html
     from bitesize.cli.plan_result import make_result
     from bitesize.training.settings import TrainSettings
 
+    if html is not None:
+        refuse_to_replace(html, overwrite)
     if measure:
         say_when_compiling()
     size: Any = parse_batch_size(batch_size)
@@ -89,3 +96,5 @@ def plan(
         print_json(result.as_dict())
     else:
         print_result(result)
+    if html is not None:
+        write_html(html, result, data, quiet=json)

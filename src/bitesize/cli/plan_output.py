@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bitesize.cli.console import console, counted, in_options, in_seconds, plain, print_understood, print_warning, say
+from bitesize.cli.console import (
+    console,
+    counted,
+    described,
+    in_options,
+    in_seconds,
+    plain,
+    print_understood,
+    print_warning,
+    say,
+    say_written,
+)
 from bitesize.memory.sizes import format_size
 
 if TYPE_CHECKING:
@@ -31,6 +42,29 @@ def print_result(result: PlanResult) -> None:
         _print_model_memory(result.model, result.plan.batch_size)
     if result.measured:
         _print_measured(result.measured)
+
+
+def write_html(out: str, result: PlanResult, data: str, *, quiet: bool) -> None:
+    """Write a plan as a page, and print its path."""
+    from bitesize.files.transfer import replacing_at
+    from bitesize.report.page import write_page
+    from bitesize.report.plan_page import page_of_plan
+
+    refused = [] if result.refusal is None else [f"bitesize train cannot use this data: {in_options(result.refusal)}."]
+    page = page_of_plan(
+        data,
+        result.plan,
+        described(result.train),
+        lines=result.lines,
+        hints=[in_options(hint) for hint in result.plan.hints],
+        warnings=[*refused, *result.warnings],
+        model=result.model,
+        measured={**result.measured, "verdict": in_options(result.measured["verdict"])} if result.measured else None,
+    )
+    with replacing_at(out) as temporary:
+        write_page(temporary, "plan.html", **page)
+    if not quiet:
+        say_written(out)
 
 
 def print_plan(plan: Plan) -> None:

@@ -32,8 +32,8 @@ class Wanted:
         Settings from the command line, without defaults.
     out
         The folder; None for the next number in ``runs``.
-    resume, overwrite
-        The options ``--resume`` and ``--overwrite``.
+    resume, overwrite, report
+        The options ``--resume``, ``--overwrite`` and ``--report``.
     """
 
     settings: TrainSettings | None
@@ -41,6 +41,7 @@ class Wanted:
     out: str | None
     resume: bool = False
     overwrite: bool = False
+    report: bool = True
 
 
 @dataclass(frozen=True)

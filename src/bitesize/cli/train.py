@@ -57,13 +57,10 @@ def train(
     _refuse_mistakes(data, opening, run, ram)
     given = {name: value for name, value in settings.items() if is_given(context, name)}
     if data is None and (options.folds or not run.resume):
-        more = (
-            "--folds needs it, also with --resume"
-            if options.folds
-            else "name the data to train on; only --resume works without it"
-        )
-        raise typer.BadParameter(f"DATA is missing: {more}.")
-    wanted = Wanted(None if data is None else TrainSettings(**settings), given, run.out, run.resume, run.overwrite)
+        raise typer.BadParameter(_no_data(folds=bool(options.folds)))
+    wanted = Wanted(
+        None if data is None else TrainSettings(**settings), given, run.out, run.resume, run.overwrite, run.report
+    )
     if chosen_workers := workers.chosen:
         if options.folds:
             raise BadSetting("--folds trains one model after another in one process: leave out --workers")
@@ -78,10 +75,17 @@ def train(
         refuse_folds(ranks)
         cross_validate(wanted, json=json)
         return
-    result = train_run(choose_together(ranks, wanted, restarts()), quiet=json or not ranks.is_first, ranks=ranks)
+    result = train_run(
+        choose_together(ranks, wanted, restarts()), quiet=json or not ranks.is_first, ranks=ranks, report=run.report
+    )
     if json and ranks.is_first:
         print_json(result)
     ranks.close()
+
+
+def _no_data(*, folds: bool) -> str:
+    more = "--folds needs it, also with --resume" if folds else "name the data to train on; only --resume works without it"
+    return f"DATA is missing: {more}."
 
 
 def _refuse_mistakes(data: str | None, opening: Opening, run: RunOptions, ram: str | None) -> None:

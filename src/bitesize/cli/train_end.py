@@ -119,8 +119,13 @@ def _has_model_of_another(run: RunFolder, own: str) -> bool:
         return False
 
 
-def print_end(result: dict[str, Any], out: str, saved: str, *, automatic: bool) -> None:
-    """Print the figures of a finished run, and what is saved in its folder: ``saved`` is the name of the model."""
+def describe_no_report(run: RunFolder) -> str:
+    """Return that a run has finished without its report, and the command that writes it."""
+    return f"Interrupted. The run in {run.shown} has finished, but its report is not written: {command('report', run.shown)} writes it."
+
+
+def print_end(result: dict[str, Any], out: str, saved: str, page: str | None, *, automatic: bool) -> None:
+    """Print the figures of a finished run, and what is saved in its folder: the model ``saved``, and the report ``page``."""
     from bitesize.memory.sizes import format_size
 
     peak, budget = format_size(result["peak_bytes"]), format_size(result["budget"])
@@ -140,3 +145,5 @@ def print_end(result: dict[str, Any], out: str, saved: str, *, automatic: bool) 
         f"saved in [bold]{plain(out)}[/]: {saved}, history.csv, config.json, classes.json",
         highlight=False,
     )
+    if page is not None:
+        console.print(f"report: [bold]{plain(page)}[/]", highlight=False, soft_wrap=True)

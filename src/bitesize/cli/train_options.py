@@ -169,3 +169,9 @@ class RunOptions:
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the run in --out after the first epoch of the new run.")
     ] = False
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report", help="Write report.html when training ends; the validation rows are read again for it."
+        ),
+    ] = True

@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from bitesize.cli.console import errors, plain, print_warning, say_when_compiling, understood
+from bitesize.cli.console import described, errors, plain, print_warning, say_when_compiling, understood
 from bitesize.cli.interrupt import INTERRUPT, leave
+from bitesize.cli.report import write_after_training
 from bitesize.cli.run_folder import Chosen
-from bitesize.cli.train_end import describe_interrupted, describe_kept, describe_not_learned, print_end
+from bitesize.cli.train_end import describe_interrupted, describe_kept, describe_no_report, describe_not_learned, print_end
 from bitesize.cli.train_ranks import is_follower
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def train_run(
     with_plan: bool = True,
     ranks: Any = None,
     listener: Any = None,
+    report: bool = True,
     end: Callable[[], None] = leave,
 ) -> dict[str, Any]:
     """Train with progress on the terminal; print what is saved when interrupted.
@@ -40,6 +42,8 @@ def train_run(
         The processes that train together; None for this process alone.
     listener
         Listener to the progress; None for this process's terminal.
+    report
+        Whether to write the report of the run when training ends.
     end
         Called when training was interrupted and everything is closed.
     """
@@ -50,7 +54,7 @@ def train_run(
     if start is None:
         assert chosen.finished is not None
         return chosen.finished
-    settings, out = chosen.settings, start.run.shown
+    settings, out, trained = chosen.settings, start.run.shown, False
     listener = listener or (Quiet() if quiet else Terminal(with_plan))
     job: Any = None
 
@@ -64,7 +68,8 @@ def train_run(
         """Print what is saved, and how to continue."""
         if is_follower():
             return
-        errors.print(plain(describe_interrupted(start, job, listener.epochs)), highlight=False, soft_wrap=True)
+        text = describe_no_report(start.run) if trained else describe_interrupted(start, job, listener.epochs)
+        errors.print(plain(text), highlight=False, soft_wrap=True)
 
     try:
         say_when_compiling()
@@ -74,6 +79,9 @@ def train_run(
             with _gently(saves, say_interrupted):
                 result = train(job, listener)
         saved = start.run.saved.name
+        trained = True
+        job.close()  # the report may use the whole budget
+        page = write_after_training(job, start.run, quiet=quiet) if report and not is_follower() else None
         start.run.finish()
     except KeyboardInterrupt:
         start.run.finish(raises=False)
@@ -86,26 +94,33 @@ def train_run(
     finally:
         close()
     if not quiet:
-        print_end(result, out, saved, automatic=settings.memory == "auto")
-        if lost := describe_not_learned(result, job.settings, job.model):
-            print_warning(lost)
-    return {**result, "out": out, "understood": [*understood(job.train), *job.said, *job.warnings]}
+        print_end(result, out, saved, page, automatic=settings.memory == "auto")
+        _warn(describe_not_learned(result, job.settings, job.model))
+    return {**result, "out": out, "report": page, "understood": [*understood(job.train), *job.said, *job.warnings]}
+
+
+def _warn(text: str | None) -> None:
+    if text is not None:
+        print_warning(text)
 
 
 def _prepared(settings: TrainSettings, start: Start, ranks: Any) -> tuple[Any, Callable[[Any, Any], dict[str, Any]]]:
-    """Return the prepared job, and the function that trains it."""
+    """Return the prepared job, with a description of its data for the record, and the function that trains it."""
     from bitesize.training.estimators import is_estimator
-
-    if is_estimator(settings.model):
-        from bitesize.training.estimator_loop import train_estimator
-        from bitesize.training.estimator_prepare import prepare_estimator
-
-        return prepare_estimator(settings, start), train_estimator
-    from bitesize.training.loop import train
-    from bitesize.training.prepare import prepare
     from bitesize.training.ranks import OneProcess
 
-    return prepare(settings, start, ranks or OneProcess()), train
+    if is_estimator(settings.model):
+        from bitesize.training.estimator_loop import train_estimator as train
+        from bitesize.training.estimator_prepare import prepare_estimator
+
+        job: Any = prepare_estimator(settings, start)
+    else:
+        from bitesize.training.loop import train  # type: ignore[assignment]
+        from bitesize.training.prepare import prepare
+
+        job = prepare(settings, start, ranks or OneProcess())
+    job.config["data"] = described(job.train)
+    return job, train
 
 
 def _gently(saves: Any, too_late: Callable[[], None]) -> contextlib.AbstractContextManager[None]:

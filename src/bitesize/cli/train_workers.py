@@ -119,7 +119,10 @@ def train_rank(ranks: Ranks, again: int, out: str | None, send: Send, wanted: Wa
             chosen = choose_together(ranks, again_wanted, again)
             if first and chosen.start is not None:
                 send("out", _absolute(chosen.start.run.shown))
-            result = train_run(chosen, quiet=not first or place.quiet, ranks=ranks, listener=listener, end=_raise)
+            quiet = not first or place.quiet
+            result = train_run(
+                chosen, quiet=quiet, ranks=ranks, listener=listener, report=first and wanted.report, end=_raise
+            )
             listener.reports.finish()
             if first:
                 send("result", result)

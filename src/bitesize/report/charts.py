@@ -30,11 +30,14 @@ class Series:
         Pairs of x and y; a y that is not finite interrupts a line.
     style
         Number of its color and dash, from 0.
+    dots
+        Whether the points of a short line are drawn, too.
     """
 
     name: str
     points: Sequence[Point]
     style: int = 0
+    dots: bool = True
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def line_chart(
         for run in _runs(each.points):
             path = "M" + " L".join(f"{frame.x(a):.1f} {frame.y(b):.1f}" for a, b in run)
             drawn.append(f'<path class="line s{each.style % STYLES}" d="{path}"/>')
-            if len(run) == 1 or len(each.points) <= 12:
+            if len(run) == 1 or (each.dots and len(each.points) <= 12):
                 drawn += [
                     f'<circle class="dot s{each.style % STYLES}" cx="{frame.x(a):.1f}" cy="{frame.y(b):.1f}" r="2.5"/>'
                     for a, b in run
@@ -195,10 +198,10 @@ class _Frame:
             parts.append(
                 f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{escape(self.y_axis.label(value))}</text>'
             )
-        for value in _thinned(self.x.ticks):
-            parts.append(
-                f'<text x="{self.x(value):.1f}" y="{bottom + 16}" text-anchor="middle">{escape(self.x_axis.label(value))}</text>'
-            )
+        parts += [
+            f'<text x="{self.x(value):.1f}" y="{bottom + 16}" text-anchor="middle">{escape(self.x_axis.label(value))}</text>'
+            for value in _thinned(self.x.ticks)
+        ]
         parts.append(f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>')
         middle = (_LEFT + WIDTH - _RIGHT) / 2
         parts.append(

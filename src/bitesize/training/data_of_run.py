@@ -24,6 +24,12 @@ def data_of(config: Mapping[str, Any]) -> str:
     return _from_here(config, config["settings"]["data"])
 
 
+def validation_data_of(config: Mapping[str, Any]) -> str | None:
+    """Return the path of the option ``--val`` of a run, as found from the current directory; None without the option."""
+    val = config["settings"].get("val")
+    return None if val is None else _from_here(config, val)
+
+
 def column_of_labels(labels: str | None) -> str | None:
     """Return the columns or the field that ``--labels`` names, or None if the labels are a separate file or folders."""
     return None if labels is None or os.path.splitext(labels)[1] or os.path.exists(labels) else labels

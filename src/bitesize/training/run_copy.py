@@ -25,6 +25,7 @@ CONFIG, SUMMARY, FOLDS = "config.json", "summary.json", "folds.json"
 # Files of a run other than its checkpoints and its log; all are removed when another run replaces it.
 RECORDS = (
     CONFIG, SUMMARY, "classes.json", "history.csv", "bad_rows.csv", "split.csv", "split.npz", "model.keras", "model.skops",
+    "evaluation.json", "report.html",
 )  # fmt: skip
 _CHECKPOINT = re.compile(r"checkpoints/\d{6,}-epoch(\d+)-batch\d+\.npz")
 _TRIES = 5  # for a run that is replaced while it is copied

@@ -98,7 +98,7 @@ class Calibration:
 
 
 class Details(ABC):
-    """What a report shows of single rows; `add` is called with each batch of an evaluation."""
+    """Details of single rows that a report shows; `add` is called with each batch of an evaluation."""
 
     @abstractmethod
     def add(self, scored: Scored) -> None:

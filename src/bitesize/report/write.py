@@ -1,0 +1,172 @@
+"""`write_report`: the page of a run, or of several runs side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bitesize.errors import BadSetting, BitesizeError, NotFound
+from bitesize.files.transfer import replacing_at
+from bitesize.report.compare_page import page_of_runs
+from bitesize.report.evaluation import evaluate_run
+from bitesize.report.page import write_page
+from bitesize.report.records import read_records
+from bitesize.report.run_page import page_of_run
+from bitesize.sources.base import Source
+from bitesize.sources.splits import SplitRequired, usual_split
+from bitesize.storage import paths
+from bitesize.training.data import open_for_run
+from bitesize.training.data_of_run import data_of, validation_data_of
+from bitesize.training.rows_of_run import split_of
+from bitesize.training.run import RunFolder
+from bitesize.training.trained import open_run
+
+NAME = "report.html"
+NO_VALIDATION = "The run has no validation rows (--val-split 0): there is nothing to measure the model on."
+
+
+def write_report(
+    *runs: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, memory: int | str = "auto"
+) -> str:
+    """Write the report of a run as a page, or a page that compares several runs.
+
+    The page is one file that needs no network: curves, results of the validation rows, their pictures, data, memory and speed, and what
+    is needed to repeat the run. ``bitesize train`` writes it, too. Rows are only read if the run has no results of its saved model, as
+    after an interruption.
+
+    Parameters
+    ----------
+    *runs
+        Folders of runs, as for `load`.
+    out
+        File to write; an existing one is replaced. Default: ``report.html``, in the folder of one run, or in the current folder.
+    memory
+        Memory budget of reading validation rows: bytes, a string such as ``"512 MiB"``, or ``"auto"``.
+
+    Returns
+    -------
+    str
+        Path or address of the page.
+
+    Raises
+    ------
+    BadSetting
+        If no run is given, or several that have nothing in common.
+    NotFound
+        If a folder does not exist or has no model yet.
+
+    Examples
+    --------
+    >>> import bitesize as bs
+    >>> bs.write_report("runs/1")
+    'runs/1/report.html'
+    """
+    if not runs:
+        raise BadSetting("name the folder of a run, such as runs/first")
+    folders = [open_run(run) for run in runs]
+    if len(folders) > 1:
+        return write_comparison(folders, NAME if out is None else os.fspath(out))
+    missing = add_evaluation(folders[0], memory)
+    return write_run_page(folders[0], missing, out)
+
+
+def write_run_page(run: RunFolder, missing: str = "", out: str | os.PathLike[str] | None = None) -> str:
+    """Write the page of a run from its records.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    missing
+        Why there are no results of validation rows, if there are none.
+    out
+        File to write. Default: ``report.html`` in the folder of the run.
+
+    Returns
+    -------
+    str
+        Path or address of the page.
+    """
+    target = paths.join(run.shown, NAME) if out is None else os.fspath(out)
+    values = page_of_run(read_records(run), missing)
+    with replacing_at(target) as temporary:
+        write_page(temporary, "run.html", **values)
+    return target
+
+
+def write_comparison(runs: list[RunFolder], out: str) -> str:
+    """Write the page that compares runs; return its path or address."""
+    values = page_of_runs([read_records(run) for run in runs], Path(out).parent)
+    with replacing_at(out) as temporary:
+        write_page(temporary, "compare.html", **values)
+    return out
+
+
+def add_evaluation(
+    run: RunFolder,
+    memory: Any = "auto",
+    planned: Callable[[int], Callable[[int], None]] = lambda rows: lambda done: None,
+) -> str:
+    """Evaluate the saved model of a run on its validation rows, unless the run has the results; return why that is impossible, or "".
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    memory
+        Memory budget of reading the rows.
+    planned
+        Called with the number of rows before they are read; returns what is called with the number of rows that are done.
+    """
+    if read_records(run).evaluation is not None:
+        return ""
+    try:
+        source = validation_rows(run)
+        if source is None:
+            return NO_VALIDATION
+        evaluate_run(run, source, memory, planned(len(source)))
+    except BitesizeError as error:
+        return f"The validation rows could not be read: {error}"
+    return ""
+
+
+def validation_rows(run: RunFolder) -> Source | None:
+    """Return the rows that a run was validated on, with labels; None if it has none.
+
+    Raises
+    ------
+    BitesizeError
+        If they are no longer there, or have changed.
+    """
+    config = {**run.config(), "classes": run.classes()}
+    fingerprint = config.get("fingerprints", {}).get("val")
+    if fingerprint is None:
+        return None
+    if (val := validation_data_of(config)) is not None:
+        return _checked(_opened(config, val), fingerprint, val)
+    data = data_of(config)
+    try:
+        source = open_for_run(config, data, {}, split=config["settings"].get("split"), labeled=True)
+    except SplitRequired:
+        return _checked(_opened(config, data), fingerprint, data)
+    rows = split_of(run.path, config, data, source).get("val")
+    return _checked(source if rows is None else source.subset(rows), fingerprint, data)
+
+
+def _opened(config: dict[str, Any], data: str) -> Source:
+    """Open validation data; of data with splits, that of validation."""
+    try:
+        return open_for_run(config, data, {}, labeled=True)
+    except SplitRequired as error:
+        name = next((name for name in error.splits if usual_split(name) == "val"), None)
+        if name is None:
+            raise
+        return open_for_run(config, data, {}, split=name, labeled=True)
+
+
+def _checked(source: Source, fingerprint: str, data: str) -> Source:
+    if source.fingerprint() != fingerprint:
+        raise NotFound(f"{data} does not have the rows that the run was validated on: files were added, removed or renamed")
+    return source
