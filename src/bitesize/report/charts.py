@@ -13,7 +13,9 @@ from bitesize.report.scales import Scale, label, scale_of
 Point = tuple[float, float]
 # Units of the drawing: at the width of a phone, text is still 10 pixels high.
 WIDTH, HEIGHT = 420, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 12, 40
+_RIGHT, _TOP, _BOTTOM = 16, 12, 40
+# Units of the name of the vertical axis, and of a character of its labels.
+_NAME, _LETTER = 24, 6.8
 # Colors and dashes of the style sheet.
 STYLES = 8
 
@@ -182,28 +184,29 @@ class _Frame:
 
     @classmethod
     def around(cls, points: Sequence[Point], x: Axis, y: Axis) -> _Frame:
-        """Return axes around points."""
-        horizontal = x.scale((a for a, _ in points), _LEFT, WIDTH - _RIGHT)
-        return cls(horizontal, y.scale((b for _, b in points), HEIGHT - _BOTTOM, _TOP), x, y)
+        """Return axes around points, with room for the labels at the left."""
+        vertical = y.scale((b for _, b in points), HEIGHT - _BOTTOM, _TOP)
+        left = _NAME + _LETTER * max((len(y.label(value)) for value in vertical.ticks), default=1)
+        return cls(x.scale((a for a, _ in points), left, WIDTH - _RIGHT), vertical, x, y)
 
     def draw(self, title: str, described: str, content: Iterable[str]) -> Markup:
         """Return the chart with its axes."""
-        bottom = HEIGHT - _BOTTOM
+        bottom, left = HEIGHT - _BOTTOM, self.x.start
         parts = [
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(described)}"><title>{escape(title)}</title>'
         ]
         for value in self.y.ticks:
             at = self.y(value)
-            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
+            parts.append(f'<line class="grid" x1="{left:.1f}" x2="{WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
             parts.append(
-                f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{escape(self.y_axis.label(value))}</text>'
+                f'<text x="{left - 6:.1f}" y="{at + 4:.1f}" text-anchor="end">{escape(self.y_axis.label(value))}</text>'
             )
         parts += [
-            f'<text x="{self.x(value):.1f}" y="{bottom + 16}" text-anchor="middle">{escape(self.x_axis.label(value))}</text>'
-            for value in _thinned(self.x.ticks)
+            f'<text x="{self.x(value):.1f}" y="{bottom + 16}" text-anchor="{_anchor(self.x(value), self.x_axis.label(value))}">{escape(self.x_axis.label(value))}</text>'
+            for value in _thinned(self.x.ticks, self.x_axis.label, WIDTH - left)
         ]
-        parts.append(f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>')
-        middle = (_LEFT + WIDTH - _RIGHT) / 2
+        parts.append(f'<line class="axis" x1="{left:.1f}" x2="{WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>')
+        middle = (left + WIDTH - _RIGHT) / 2
         parts.append(
             f'<text class="name" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.x_axis.name)}</text>'
         )
@@ -214,7 +217,15 @@ class _Frame:
         return Markup("".join([*parts, *content, "</svg>"]))  # noqa: S704 - all text is escaped above
 
 
-def _thinned(ticks: Sequence[float], most: int = 8) -> Sequence[float]:
+def _anchor(at: float, text: str) -> str:
+    """Return the anchor of a label: its end where it would not fit into the chart."""
+    return "end" if at + _LETTER * len(text) / 2 > WIDTH else "middle"
+
+
+def _thinned(ticks: Sequence[float], labels: Callable[[float], str], width: float) -> Sequence[float]:
+    """Return the ticks whose labels fit side by side."""
+    longest = max((len(labels(value)) for value in ticks), default=1)
+    most = max(2, int(width / (_LETTER * longest + 14)))
     return ticks[:: -(-len(ticks) // most)] if ticks else ticks
 
 

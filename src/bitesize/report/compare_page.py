@@ -11,6 +11,7 @@ from typing import Any
 from bitesize.errors import BadSetting
 from bitesize.memory.sizes import format_size
 from bitesize.report.charts import STYLES, Axis, Chart, Series, line_chart
+from bitesize.report.curves import titled
 from bitesize.report.page import seconds
 from bitesize.report.records import NO_FIGURES, RunRecords
 from bitesize.report.results import figures_of
@@ -107,8 +108,7 @@ def _charts(runs: Sequence[RunRecords], names: Sequence[str]) -> list[Chart]:
             Series(name, [(line["epoch"], line[column]) for line in run.history if column in line], style % STYLES)
             for style, (name, run) in enumerate(zip(names, runs, strict=True))
         ]
-        title = column.replace("val_", "validation ").replace("_", " ")
-        charts.append(line_chart(title, series, _EPOCH, Axis(title)))
+        charts.append(line_chart(titled(column), series, _EPOCH, Axis(titled(column))))
     return charts
 
 

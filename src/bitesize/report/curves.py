@@ -14,6 +14,29 @@ _EPOCH = Axis("epoch", whole=True)
 _NEAR = 0.2
 
 
+_NAMES = {
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R²",
+    "auc": "AUC",
+    "mean_iou": "mean IoU",
+    "mean_dice": "mean Dice",
+    "f1": "F1",
+}
+
+
+def titled(name: str) -> str:
+    """Return the title of a figure of a history.
+
+    Examples
+    --------
+    >>> titled("val_mean_iou"), titled("accuracy")
+    ('validation mean IoU', 'accuracy')
+    """
+    base = name.removeprefix("val_")
+    return f"{'validation ' if base != name else ''}{_NAMES.get(base, base.replace('_', ' '))}"
+
+
 def figure_charts(records: RunRecords) -> list[Chart]:
     """Return a chart for the loss, and one for each metric: training and validation by epoch."""
     names = [name for name in (records.history[0] if records.history else {}) if name not in NO_FIGURES]
@@ -27,7 +50,7 @@ def figure_charts(records: RunRecords) -> list[Chart]:
             for style, (name, title) in enumerate(((base, "training"), (f"val_{base}", "validation")))
         ]
         there = [each for each in series if each.points]
-        charts.append(line_chart(base.replace("_", " "), there, _EPOCH, Axis(base.replace("_", " ")), mark=mark))
+        charts.append(line_chart(titled(base), there, _EPOCH, Axis(titled(base)), mark=mark))
     return charts
 
 

@@ -79,7 +79,7 @@ def confusion_of(names: Sequence[str], pairs: Sequence[Sequence[int]]) -> Confus
     if len(names) > MOST_CELLS:
         return Confusion(tuple(names), [], _picture(shares), frequent)
     cells = [
-        [Cell(int(matrix[i, j]), round(0.75 * float(shares[i, j]) ** 0.7, 3), i == j) for j in range(len(names))]
+        [Cell(int(matrix[i, j]), round(0.5 * float(shares[i, j]) ** 0.7, 3), i == j) for j in range(len(names))]
         for i in range(len(names))
     ]
     return Confusion(tuple(names), cells, "", frequent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,14 +98,41 @@ def figures_of(records: RunRecords) -> list[tuple[str, str]]:
     ]
 
 
-def baseline_of(records: RunRecords) -> str:
-    """Return the trivial answer that a model has to exceed; empty if it is unknown."""
-    largest, baseline = records.summary.get("largest_class"), records.summary.get("baseline")
-    if largest:
-        return f"always answering {largest['class']!r}: accuracy {number(largest['share'])}"
-    if baseline:
-        return f"{baseline['answer']}: {baseline['metric'].replace('_', ' ')} {number(baseline['value'])}"
-    return ""
+class Trivial(NamedTuple):
+    """The best answer that ignores the inputs.
+
+    Attributes
+    ----------
+    answer : str
+    metric, value : str
+        Name of the metric, and its value for this answer.
+    """
+
+    answer: str
+    metric: str
+    value: str
+
+
+def trivial_of(records: RunRecords) -> Trivial | None:
+    """Return the trivial answer that a model has to exceed, measured on the validation rows; None if it is unknown."""
+    task = records.task.name
+    if records.evaluation is None:
+        largest = records.summary.get("largest_class")
+        return (
+            None if not largest else Trivial(f"always answering {largest['class']!r}", "accuracy", number(largest["share"]))
+        )
+    figures = records.evaluation["figures"]
+    if task == "classify":
+        most = max(figures["per_class"], key=lambda line: line["rows"])
+        return Trivial(f"always answering {most['class']!r}", "accuracy", number(most["rows"] / figures["rows"]))
+    found = figures.get("baseline")
+    if not found:
+        return None
+    if task == "regress":
+        return Trivial("predicting the mean of the training rows", "MAE", number(found["mae"]))
+    if task == "multilabel":
+        return Trivial(f"always answering {', '.join(found['tags'])}", "micro F1", number(found["f1_micro"]))
+    return Trivial(f"predicting {found['class']!r} everywhere", "mean IoU", number(found["mean_iou"]))
 
 
 def _table(task: str, figures: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -9,7 +9,7 @@ from bitesize.memory.sizes import counted, format_size
 from bitesize.report.curves import figure_charts, memory_charts, speed_charts
 from bitesize.report.page import moment, number, seconds
 from bitesize.report.records import RunRecords
-from bitesize.report.results import Results, baseline_of, figures_of, results_of
+from bitesize.report.results import Results, figures_of, results_of, trivial_of
 
 # Rows that were skipped in training and are listed.
 _MOST_BAD = 20
@@ -37,7 +37,7 @@ def page_of_run(records: RunRecords, missing: str) -> dict[str, Any]:
         "task": records.task,
         "results": results,
         "missing": missing,
-        "baseline": baseline_of(records),
+        "trivial": trivial_of(records),
         "examples": examples,
         "threshold": evaluation.get("details", {}).get("threshold"),
         "drawn": evaluation.get("pictures", []),
@@ -76,9 +76,8 @@ def _cards(records: RunRecords, results: Results | None) -> list[tuple[str, str,
     if figures := figures_of(records):
         rows = "validation rows" if results is None else counted(results.rows, "validation row")
         cards.append((*figures[0], f"on {rows}"))
-    if baseline := baseline_of(records):
-        answer, _, value = baseline.rpartition(": ")
-        cards.append(("trivial answer", value.rpartition(" ")[2], f"{answer}: {value.rpartition(' ')[0]}"))
+    if (trivial := trivial_of(records)) is not None:
+        cards.append(("trivial answer", trivial.value, f"{trivial.answer}: {trivial.metric}"))
     if records.rows_per_second is not None:
         cards.append(("speed", f"{records.rows_per_second:,.0f} rows/s", "training, without validation"))
     peak, budget = records.summary.get("peak_bytes"), records.summary.get("budget")
@@ -112,12 +111,14 @@ def _data(records: RunRecords) -> list[tuple[str, str]]:
 
 
 def _shown(step: dict[str, Any]) -> str:
-    settings = ", ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value!r}"
-        for name, value in step.items()
-        if name != "name"
-    )
+    settings = ", ".join(f"{name}={_value(value)}" for name, value in step.items() if name != "name")
     return f"{step['name']}({settings})"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
 
 def _repeat(records: RunRecords) -> dict[str, Any]:
