@@ -56,8 +56,8 @@ def folder(tmp_path_factory):
     return top
 
 
-def test_the_script_of_the_readme_predicts(folder):
-    block = block_with("README.md", "bs.load(")
+def test_the_script_of_the_docs_predicts(folder):
+    block = block_with("docs/use.md", "bs.load(")
     assert len([line for line in block.splitlines() if line.strip()]) <= 10
     (folder / "script.py").write_text(block, encoding="utf-8")
     lines = started("script.py", cwd=folder).splitlines()
