@@ -69,5 +69,18 @@ def test_the_blocks_for_torch_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES + TRANSLATED, ids=lambda page: f"{page.relative_to(ROOT)}")
 def test_links_within_the_project_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^):]+)\)", without_blocks(page)):
+        path, _, anchor = target.partition("#")
+        other = page.parent / path if path else page
+        assert other.exists(), target
+        assert not anchor or anchor in anchors_of(other), target
+
+
+def without_blocks(page):
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors_of(page):
+    """Return the anchors that GitHub makes of the headings."""
+    titles = re.findall(r"^#+ (.*)$", without_blocks(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
