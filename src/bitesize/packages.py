@@ -7,7 +7,15 @@ import importlib.util
 # Names on PyPI that differ from the import names.
 _ON_PYPI = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
 # Packages that an extra of bitesize installs, with others that go with them.
-_EXTRAS = {"nibabel": "nifti", "pydicom": "dicom", "pillow_heif": "heic"}
+_EXTRAS = {
+    "nibabel": "nifti",
+    "pydicom": "dicom",
+    "pillow_heif": "heic",
+    "tensorboardX": "tensorboard",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
+    "prometheus_client": "prometheus",
+}
 
 
 def pip_install(*modules: str) -> str:

@@ -33,6 +33,10 @@ EXTRAS = {
     "remote": "data in S3, GCS, Azure and on web servers",
     "aws": "profiles of AWS with roles or single sign-on",
     "ray": "several processes and machines: --workers",
+    "tensorboard": "training in TensorBoard: --log tensorboard",
+    "mlflow": "training in MLflow: --log mlflow",
+    "wandb": "training in Weights & Biases: --log wandb",
+    "prometheus": "the present figures of training for Prometheus: --prometheus",
 }
 _DISK_NBYTES = 64 << 20
 _BLOCK = 4 << 20

@@ -131,12 +131,28 @@ class TrainOptions:
     cache_folder: CacheFolder = None
     cache_kind: CacheKind = "exact"
     max_side: MaxSide = None
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="tensorboard|mlflow|wandb",
+            help="Log also to TensorBoard (in the run's folder), MLflow or Weights & Biases, which are set by their own environment variables. "
+            "Several times, or names with commas. log.jsonl of the run is always written.",
+        ),
+    ] = None
+    prometheus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.prom",
+            help="Write the present figures to a file, for the textfile collector of Prometheus's node exporter.",
+        ),
+    ] = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """The options as `TrainSettings` takes them: texts are parsed."""
         values = {option.name: getattr(self, option.name) for option in fields_of(self)}
         values["on_error"] = parse_on_error(self.on_error)
+        values["log"] = tuple(name.strip() for text in self.log or () for name in text.split(","))
         return values | {name: parse_count(f"--{name.replace('_', '-')}", values[name]) for name in _COUNTS}
 
 

@@ -14,7 +14,7 @@ from bitesize.training.settings import TrainSettings
 from bitesize.training.user_model import is_file
 
 # Settings that may change when a run is resumed: they do not change what is learned from readable rows.
-FREE = frozenset(("memory", "checkpoint_every", "on_error", "max_bad", "fold", "cache", "cache_folder"))
+FREE = frozenset(("memory", "checkpoint_every", "on_error", "max_bad", "fold", "cache", "cache_folder", "log", "prometheus"))
 # Settings with file names: files may have moved.
 _PATHS = frozenset(("data", "labels", "val", "weights", "model"))
 # Settings chosen by the data or the model if not given; runs of schema 1 record only the chosen value.

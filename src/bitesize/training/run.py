@@ -20,6 +20,7 @@ from bitesize.training import standardize as _standardize  # noqa: F401 - regist
 from bitesize.training.record import Split
 from bitesize.training.run_copy import RECORDS, fetch_run
 from bitesize.training.run_log.file import LOG, NEXT_LOG, adopt_log
+from bitesize.training.run_log.writer import TENSORBOARD, WANDB
 from bitesize.training.run_mirror import RunMirror
 from bitesize.transforms.base import Transform, from_dict
 
@@ -263,7 +264,7 @@ def _at_address(kind: type[RunFolder], address: str) -> RunFolder:
 
 def has_nothing(folder: Path) -> bool:
     """Return whether a run has saved nothing in a folder: no more than its log."""
-    return all(entry.name in (LOCK_NAME, LOG, NEXT_LOG) for entry in folder.iterdir())
+    return all(entry.name in (LOCK_NAME, LOG, NEXT_LOG, TENSORBOARD, WANDB) for entry in folder.iterdir())
 
 
 def _made(folder: Path) -> FolderLock | None:

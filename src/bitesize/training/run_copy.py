@@ -20,6 +20,7 @@ from bitesize.files.transfer import download, objects_below
 from bitesize.storage.base import Entry
 from bitesize.storage.url import split_url
 from bitesize.training.run_log.file import LOG
+from bitesize.training.run_log.writer import TENSORBOARD
 
 CONFIG, SUMMARY, FOLDS = "config.json", "summary.json", "folds.json"
 # Files of a run other than its checkpoints and its log; all are removed when another run replaces it.
@@ -34,7 +35,12 @@ _UNUSED = 3600.0  # seconds after which a copy of an older state is removed: a p
 
 def is_of_run(name: str) -> bool:
     """Return whether a name, relative to the folder of a run, is one of its files."""
-    return name in (*RECORDS, LOG, FOLDS) or is_checkpoint(name)
+    return name in (*RECORDS, FOLDS) or grows(name) or is_checkpoint(name)
+
+
+def grows(name: str) -> bool:
+    """Return whether a file of a run is written line by line: its log, and that of TensorBoard."""
+    return name == LOG or name.startswith(f"{TENSORBOARD}/events.out.")
 
 
 def is_checkpoint(name: str) -> bool:
@@ -61,7 +67,7 @@ def run_objects(address: str) -> dict[str, Entry]:
 def run_files(folder: Path) -> dict[str, Copied]:
     """Return the files of a run that are in a folder now."""
     found = {}
-    for below in ("", "checkpoints"):
+    for below in ("", "checkpoints", TENSORBOARD):
         with contextlib.suppress(FileNotFoundError), os.scandir(folder / below) as entries:
             for entry in entries:
                 name = f"{below}/{entry.name}" if below else entry.name
@@ -170,7 +176,7 @@ def run_id(folder: Path) -> str:
 
 
 def fetch_run(address: str) -> Path:
-    """Copy a run, without its checkpoints, into a folder that never changes, and return the folder.
+    """Copy a run, without its checkpoints and other folders, into a folder that never changes, and return the folder.
 
     Copies are named by the versions of their files, so that a run that is trained meanwhile does not change one that is in use.
 
@@ -183,7 +189,7 @@ def fetch_run(address: str) -> Path:
     """
     address = normalized(address)
     for _ in range(_TRIES):
-        there = {name: entry for name, entry in run_objects(address).items() if not is_checkpoint(name)}
+        there = {name: entry for name, entry in run_objects(address).items() if "/" not in name}
         if CONFIG not in there:
             raise NotFound(f"{address} is not the folder of a finished run: it has no {CONFIG}")
         states = sorted((name, entry.size, entry.version, entry.time) for name, entry in there.items())

@@ -36,6 +36,7 @@ from bitesize.training.run_copy import (
     Copied,
     Record,
     folder_of_copies,
+    grows,
     is_checkpoint,
     normalized,
     order,
@@ -43,7 +44,6 @@ from bitesize.training.run_copy import (
     run_id,
     run_objects,
 )
-from bitesize.training.run_log.file import LOG
 
 _log = logging.getLogger("bitesize")
 PAUSE = 5.0  # seconds between copying and copying again: requests cost money, and epochs may be short
@@ -288,7 +288,7 @@ class RunMirror:
         target = self._outbox / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            (shutil.copy2 if name == LOG else _link)(self.folder / name, target)  # lines are added to the log meanwhile
+            (shutil.copy2 if grows(name) else _link)(self.folder / name, target)
             return Copied.of(target)
         return None
 

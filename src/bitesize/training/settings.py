@@ -13,6 +13,7 @@ from bitesize.packed.cache_settings import Cache
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field, axes_of_rows, is_volume
 from bitesize.training.normalize_setting import named_step
+from bitesize.training.run_log.writer import PLACES
 from bitesize.transforms.base import Transform, check_size
 from bitesize.transforms.crop import RandomResizedCrop, Resize
 from bitesize.transforms.geometry import Flip
@@ -77,6 +78,10 @@ class TrainSettings:
         without a cache.
     checkpoint_every
         Interval of checkpoints: minutes (``"5min"``) or batches (``"200"``); ``"0"`` for never.
+    log
+        Names of places to which training is logged, besides ``log.jsonl`` of the run: those of `training.run_log.writer.PLACES`.
+    prometheus
+        File with the present figures for Prometheus, or None.
     """
 
     data: str
@@ -119,6 +124,8 @@ class TrainSettings:
     task: str = "auto"
     loss: str = "auto"
     ignore_class: str = "auto"
+    log: tuple[str, ...] = ()
+    prometheus: str | None = None
 
     def __post_init__(self) -> None:
         if self.epochs != "auto" and self.epochs < 1:
@@ -148,6 +155,7 @@ class TrainSettings:
         if self.ignore_class not in ("auto", "none") and not self.ignore_class.isdecimal():
             raise BadSetting(f"--ignore-class must be auto, none or a number in the masks, not {self.ignore_class!r}")
         parse_interval(self.checkpoint_every)
+        self._check_log()
         self._check_cache()
         if self.image_size is not None:
             check_size("--image-size", self.image_size, self.image_size)
@@ -155,6 +163,16 @@ class TrainSettings:
             parse_size(self.memory)
         if self.early_stopping not in (0, "auto") and self.val is None and not self.val_split and not self.folds:
             raise BadSetting("--early-stopping needs validation data: use --val or --val-split")
+
+    def _check_log(self) -> None:
+        object.__setattr__(self, "log", tuple(self.log))  # a list in files
+        for name in self.log:
+            if name not in PLACES:
+                raise BadSetting(f"--log must be one of {', '.join(PLACES)}, not {name!r}")
+        if self.prometheus is not None and not self.prometheus.endswith(".prom"):
+            raise BadSetting(
+                f"--prometheus must be a file that ends in .prom, as the node exporter needs it, not {self.prometheus!r}"
+            )
 
     def _check_cache(self) -> None:
         if self.cache is None and self.cache_folder is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -16,11 +16,14 @@ from bitesize.errors import one_line
 from bitesize.training.progress_listener import ProgressListener
 from bitesize.training.ranks import OneProcess, Ranks
 from bitesize.training.run_log.file import LogFile
+from bitesize.training.run_log.places import open_places
 from bitesize.training.run_log.sampling import Sampling
-from bitesize.training.run_log.writer import Event, Writer, position
+from bitesize.training.run_log.writer import Event, LoggedRun, Writer, position
 
 # Least seconds between two lines about batches, and about how many of them a training has.
 _SECONDS, _LINES = 1.0, 1000
+# Least seconds between two changes of what shows the present only.
+_LIVE_SECONDS = 5.0
 _log = logging.getLogger("bitesize")
 
 
@@ -41,8 +44,8 @@ class RunLog:
         self._job, self._listener, self._ranks = job, listener, ranks or OneProcess()
         self._process = psutil.Process()
         self._writers: list[Writer] = []
+        self._sampled: list[tuple[Sampling, list[Writer]]] = []
         self._warned: set[Writer] = set()
-        self._sampling = Sampling(_SECONDS, len(job.loader) * job.settings.epochs, _LINES)
         self._began, self._epochs, self._ended = time.perf_counter(), 0, False
 
     def planned(self, job: Any) -> None:
@@ -52,10 +55,12 @@ class RunLog:
 
     def batch(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
         """Write the running figures of an epoch (from 0) after a batch (from 1), if a line is due."""
-        if self._writers and (rate := self._sampling.rate(epoch, batch, time.perf_counter())) is not None:
-            figures = {"epoch": epoch + 1, "batch": batch, **_numbers(logs)}
-            figures["rows_per_second"] = round(rate * self._job.loader.batch_size, 1)
-            self._write("batch", figures | self._memory(self._job.budget.in_use))
+        now = time.perf_counter()
+        for sampling, writers in self._sampled:
+            if (rate := sampling.rate(epoch, batch, now)) is not None:
+                figures = {"epoch": epoch + 1, "batch": batch, **_numbers(logs)}
+                figures["rows_per_second"] = round(rate * self._job.loader.batch_size, 1)
+                self._write("batch", figures | self._memory(self._job.budget.in_use), writers)
         self._listener.batch(epoch, batch, logs)
 
     def epoch(self, line: dict[str, Any]) -> None:
@@ -78,27 +83,41 @@ class RunLog:
         self._end(self._epochs, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
 
     def _start(self) -> None:
-        """Open the log, and write the first event."""
+        """Open the log and the other places, and write the first event."""
         job, session = self._job, self._job.config["sessions"][-1]
         log = LogFile(job.run.path, job.config["run"])
         self._began = time.perf_counter() - log.seconds
         self._epochs, _ = position(session.get("from"))
+        settings = job.settings.as_dict()
+        run = LoggedRun(job.run.path, job.run.shown, job.config["run"], settings, at_address=bool(job.run.address))
+        start = self._event("start", self._sizes() | {"from": session.get("from")})
         self._writers = [log]
-        self._write(
-            "start",
-            {
-                "run": job.config["run"],
-                "command": session["command"],
-                "model": job.settings.model,
-                "rows": len(job.train),
-                "val_rows": 0 if job.val is None else len(job.val),
-                "batch_size": job.loader.batch_size,
-                "epochs": job.settings.epochs,
-                "batches": len(job.loader),
-                "budget_bytes": job.budget.total,
-                "from": session.get("from"),
-            },
-        )
+        self._write_event(start, self._writers)
+        for writer in open_places(job.settings, run):
+            writer.write(start)  # an error ends the training before any work
+            self._writers.append(writer)
+        batches = len(job.loader) * job.settings.epochs
+        live = [writer for writer in self._writers if writer.live]
+        self._began = time.perf_counter() - log.seconds  # connecting is no training
+        lasting = [writer for writer in self._writers if not writer.live]
+        self._sampled = [
+            (Sampling(_SECONDS, batches, _LINES), lasting),
+            *([(Sampling(_LIVE_SECONDS), live)] if live else []),
+        ]
+
+    def _sizes(self) -> dict[str, Any]:
+        job = self._job
+        return {
+            "run": job.config["run"],
+            "command": job.config["sessions"][-1]["command"],
+            "model": job.settings.model,
+            "rows": len(job.train),
+            "val_rows": 0 if job.val is None else len(job.val),
+            "batch_size": job.loader.batch_size,
+            "epochs": job.settings.epochs,
+            "batches": len(job.loader),
+            "budget_bytes": job.budget.total,
+        }
 
     def _end(self, epochs: int, reason: str, best: int | None = None) -> None:
         if not self._ended:
@@ -109,16 +128,16 @@ class RunLog:
         budget, process = self._job.budget.total, self._process.memory_info().rss
         return {"memory_bytes": nbytes, "budget_bytes": budget, "process_bytes": process}
 
-    def _write(self, kind: str, content: Mapping[str, Any]) -> None:
-        """Write an event to all places. What cannot be written is logged once, and does not end training."""
+    def _event(self, kind: str, content: Mapping[str, Any]) -> Event:
         seconds = round(time.perf_counter() - self._began, 3)
-        event: Event = {
-            "event": kind,
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "seconds": seconds,
-            **content,
-        }
-        for writer in self._writers:
+        return {"event": kind, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), "seconds": seconds, **content}
+
+    def _write(self, kind: str, content: Mapping[str, Any], writers: Sequence[Writer] | None = None) -> None:
+        self._write_event(self._event(kind, content), self._writers if writers is None else writers)
+
+    def _write_event(self, event: Event, writers: Sequence[Writer]) -> None:
+        """Write an event. What cannot be written is logged once, and does not end training."""
+        for writer in writers:
             try:
                 writer.write(event)
             except Exception as error:  # noqa: BLE001 - other libraries raise anything

@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # An event: ``event`` is its kind, "start", "batch", "epoch" or "end"; docs/train.md lists the other keys.
 Event = dict[str, Any]
 
+# Names of `--log`. The first is always written.
+PLACES = ("jsonl", "tensorboard", "mlflow", "wandb")
+# Folders of these places in the folder of a run.
+TENSORBOARD, WANDB = "tensorboard", "wandb"
+
 # Keys of events that are not figures of the model.
 _OTHERS = frozenset(("event", "time", "seconds", "epoch", "batch", "verdict"))
 _CHECKPOINT = re.compile(r"\d+-epoch(\d+)-batch(\d+)\.npz")
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """The run whose events are written.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run, or the working copy of a run at an address.
+    shown
+        Folder or address.
+    run
+        Identity of the run, the same when it is resumed.
+    settings
+        Settings of the training.
+    at_address
+        Whether the folder is a working copy.
+    """
+
+    folder: Path
+    shown: str
+    run: str
+    settings: Mapping[str, Any]
+    at_address: bool = False
 
 
 class Writer:
@@ -20,9 +53,12 @@ class Writer:
     ----------
     title : str
         Name of the place, for messages.
+    live : bool
+        Whether the place shows the present only: then batches are written every few seconds, however long training takes.
     """
 
     title = ""
+    live = False
 
     def write(self, event: Event) -> None:
         """Write an event. An error at the start ends training before any work; later ones are logged once."""
@@ -62,3 +98,8 @@ def position(checkpoint: str | None) -> tuple[int, int]:
     """
     match = None if checkpoint is None else _CHECKPOINT.fullmatch(checkpoint)
     return (0, 0) if match is None else (int(match[1]), int(match[2]))
+
+
+def step(event: Event, batches: int) -> int:
+    """Return the batches that were trained before the end of an event's epoch or batch, from its number and the batches of an epoch."""
+    return int((event["epoch"] - 1) * batches + event.get("batch", batches))
