@@ -49,4 +49,4 @@ $(VENV)/ready-dev: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/ready
 
 clean:
-	rm -rf $(VENV) .venv-bench .venv-lowest .venv-newest bench/data-cache bench/results build dist bitesize-demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-lowest .venv-mlflow .venv-newest bench/data-cache bench/results build dist bitesize-demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

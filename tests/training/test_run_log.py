@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
 import signal
@@ -160,6 +161,42 @@ def test_a_log_that_cannot_be_written_ends_no_training(tmp_path):
     assert len(history(out)) == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "module"),
+    [
+        (["--log", "tensorboard"], "tensorboardX"),
+        (["--log", "jsonl,mlflow"], "mlflow"),
+        (["--log", "jsonl", "--log", "wandb"], "wandb"),
+        (["--prometheus", "figures.prom"], "prometheus_client"),
+    ],
+)
+@pytest.mark.parametrize("model", ["mlp", "sklearn:SGDClassifier"])
+def test_a_missing_package_is_an_error_before_training(tmp_path, monkeypatch, arguments, module, model):
+    monkeypatch.setitem(sys.modules, module, None)
+    out = tmp_path / "run"
+    text = refused(*make_data(tmp_path / "data"), "--model", model, *arguments, "--out", out)
+    extra = {"tensorboardX": "tensorboard", "prometheus_client": "prometheus"}.get(module, module)
+    assert text.endswith(f'pip install "bitesize[{extra}]"')
+    assert not out.exists()
+
+
+def test_places_that_do_not_exist_are_refused(tmp_path):
+    command = make_data(tmp_path / "data")
+    assert "--log must be one of jsonl, tensorboard, mlflow, wandb, not 'comet'" in refused(*command, "--log", "jsonl,comet")
+    assert "must be a file that ends in .prom" in refused(*command, "--prometheus", "figures.txt")
+    if importlib.util.find_spec("prometheus_client"):
+        assert "does not exist" in refused(*command, "--prometheus", tmp_path / "gone" / "figures.prom")
+
+
+def test_places_are_settings_that_may_change_when_a_run_is_continued(tmp_path):
+    out, config = tmp_path / "run", tmp_path / "config.json"
+    config.write_text('{"log": ["jsonl"], "epochs": 1}')
+    run(*make_data(tmp_path / "data"), "--config", config, "--out", out)
+    assert json.loads((out / "config.json").read_text())["settings"]["log"] == ["jsonl"]
+    run("train", "--resume", "--epochs", 2, "--log", "jsonl,jsonl", "--out", out)
+    assert read_log(out)[-1]["epochs"] == 2
+
+
 def test_of_what_was_trained_again_the_last_line_is_read(tmp_path):
     write_log(
         tmp_path,
@@ -198,7 +235,12 @@ def test_a_line_that_lacks_only_its_end_is_kept(tmp_path):
 
 
 def test_lines_that_are_no_events_are_left_out(tmp_path):
-    (tmp_path / LOG).write_text('nonsense\n[1]\n{"event": "other"}\n\n{"event": "epoch"}\n\x00\x00\n')
+    lines = ["nonsense", "[1]", '{"event": "other"}', "", '{"event": "epoch"}', "\0\0", '{"event": ["epoch"]}']
+    lines += [
+        '{"event": "epoch", "time": "", "seconds": 1, "epoch": "1"}',
+        '{"event": "start", "time": "", "seconds": 1, "from": 3}',
+    ]
+    (tmp_path / LOG).write_text("\n".join(lines) + "\n")
     assert read_log(tmp_path) == []
 
 

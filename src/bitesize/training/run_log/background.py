@@ -26,7 +26,7 @@ class Background(Writer):
     """
 
     def __init__(self, writer: Writer, patience: float = PATIENCE) -> None:
-        self.title = writer.title
+        self.title, self.fills = writer.title, writer.fills
         self._writer, self._patience = writer, patience
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None

@@ -50,6 +50,13 @@ class LogFile(Writer):
         with open(self._path, "ab", buffering=0) as file:
             self._torn = file.write(line) < len(line)
 
+    def trained(self) -> list[Event]:
+        """Return the events of the epochs and batches that are trained; after a start that was written, of earlier sessions."""
+        try:
+            return [event for event in _settled(_events(self._path)) if event["event"] in ("epoch", "batch")]
+        except OSError:
+            return []
+
 
 def adopt_log(folder: Path, run: str | None) -> None:
     """Make the log of this run that of the folder; the log of the run that it replaces is removed."""
@@ -83,8 +90,13 @@ def read_log(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     >>> read_log(tempfile.mkdtemp())
     []
     """
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for number, event in enumerate(_events(Path(folder) / LOG)):
+    return _settled(_events(Path(folder) / LOG))
+
+
+def _settled(events: list[Event]) -> list[Event]:
+    """Return events without those that were trained again, or lost."""
+    found: dict[tuple[Any, ...], Event] = {}
+    for number, event in enumerate(events):
         kind = event["event"]
         if kind == "start":
             at = position(event.get("from"))
@@ -112,17 +124,16 @@ def _events(path: Path) -> list[Event]:
 
 
 def _parsed(line: bytes) -> Event | None:
+    """Return the event of a line, or None if the line is not one."""
     try:
         event = json.loads(line)
     except ValueError:
         return None
-    needed = {"start": (), "end": (), "epoch": ("epoch",), "batch": ("epoch", "batch")}
-    whole = (
-        isinstance(event, dict)
-        and event.get("event") in needed
-        and {"time", "seconds", *needed[event["event"]]} <= event.keys()
-    )
-    return event if whole else None
+    if not isinstance(event, dict) or not isinstance(event.get("time"), str) or not isinstance(event.get("from") or "", str):
+        return None
+    numbers = {"start": (), "end": (), "epoch": ("epoch",), "batch": ("epoch", "batch")}.get(str(event.get("event")))
+    whole = numbers is not None and all(isinstance(event.get(name), int) for name in numbers)
+    return event if whole and isinstance(event.get("seconds"), int | float) else None
 
 
 def _path_for(folder: Path, run: str) -> Path:
@@ -151,7 +162,7 @@ def _run_of(path: Path) -> str | None:
 def _last_seconds(path: Path) -> float:
     try:
         return max((float(event["seconds"]) for event in _events(path)), default=0.0)
-    except (OSError, TypeError, ValueError):
+    except OSError:
         return 0.0
 
 

@@ -33,13 +33,14 @@ class MLflow(Writer):
     """
 
     title = "MLflow"
+    fills = True
 
     def __init__(self, run: LoggedRun) -> None:
         self._run = run
         self._client: Any = None
         self._id = ""
         self._batches = 0
-        self._known: dict[str, int] = {}  # by kind of event, the last step that an earlier session has logged
+        self._known: dict[str, set[int]] = {"epoch": set(), "batch": set()}  # steps that earlier sessions have logged
 
     @staticmethod
     def check() -> str:
@@ -65,9 +66,7 @@ class MLflow(Writer):
             self._id = run.info.run_id
             if found:
                 self._client.update_run(self._id, status="RUNNING")
-                self._known = {
-                    kind: self._last(f"{prefix}rows_per_second") for kind, prefix in (("epoch", ""), ("batch", "batch/"))
-                }
+                self._known = {"epoch": self._steps("rows_per_second"), "batch": self._steps("batch/rows_per_second")}
             self._parameters({name: event[name] for name in ("rows", "val_rows", "batches")}, run.data.params)
 
     def batch(self, event: Event) -> None:
@@ -90,8 +89,8 @@ class MLflow(Writer):
     def _tags(self, event: Event) -> dict[str, str]:
         return {_TAG: self._run.run, "mlflow.source.name": "bitesize train", "bitesize.command": event["command"], **_user()}
 
-    def _last(self, key: str) -> int:
-        return max((metric.step for metric in self._client.get_metric_history(self._id, key)), default=-1)
+    def _steps(self, key: str) -> set[int]:
+        return {metric.step for metric in self._client.get_metric_history(self._id, key)}
 
     def _parameters(self, more: dict[str, Any], known: dict[str, str]) -> None:
         """Write the settings. MLflow refuses to change a parameter, such as the epochs of a run that is trained longer."""
@@ -105,8 +104,8 @@ class MLflow(Writer):
     def _metrics(self, kind: str, event: Event, at: int, prefix: str) -> None:
         from mlflow.entities import Metric
 
-        if at <= self._known.get(kind, -1):
-            return  # trained again after a kill, with the same result
+        if at in self._known[kind]:
+            return  # it is there, and training it again after a kill has the same result
         time = int(datetime.fromisoformat(event["time"]).timestamp() * 1000)
         metrics = [Metric(_name(f"{prefix}{name}"), value, time, at) for name, value in figures(event).items()]
         self._client.log_batch(self._id, metrics=metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -96,6 +97,8 @@ class RunLog:
         for writer in open_places(job.settings, run):
             writer.write(start)  # an error ends the training before any work
             self._writers.append(writer)
+            for event in log.trained() if writer.fills else ():
+                self._write_event(event, [writer])
         batches = len(job.loader) * job.settings.epochs
         live = [writer for writer in self._writers if writer.live]
         self._began = time.perf_counter() - log.seconds  # connecting is no training
@@ -147,5 +150,10 @@ class RunLog:
 
 
 def _numbers(figures: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return figures as JSON has them: None for values that are not finite."""
-    return {name: round(float(value), 6) if math.isfinite(value) else None for name, value in figures.items()}
+    """Return figures as JSON has them: None for values that are not finite, and nothing for those that are not numbers."""
+    found: dict[str, float | None] = {}
+    for name, value in figures.items():
+        with contextlib.suppress(TypeError, ValueError):
+            number = round(float(value), 6)
+            found[name] = number if math.isfinite(number) else None
+    return found

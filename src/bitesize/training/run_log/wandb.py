@@ -27,6 +27,7 @@ class WandB(Writer):
     """
 
     title = "Weights & Biases"
+    fills = True  # it writes its file late, so that a kill loses some
 
     def __init__(self, run: LoggedRun) -> None:
         self._logged = run
@@ -74,8 +75,9 @@ class WandB(Writer):
         _log.info("%s: %s", self.title, self._run.url or self._run.dir)
 
     def batch(self, event: Event) -> None:
-        """Write the figures after a batch."""
-        self._metrics(event, {f"batch/{name}": value for name, value in figures(event).items()})
+        """Write the figures after a batch; a step has one line, which at the end of an epoch is that of the epoch."""
+        if event["batch"] < self._batches:
+            self._metrics(event, {f"batch/{name}": value for name, value in figures(event).items()})
 
     def epoch(self, event: Event) -> None:
         """Write the figures of an epoch, and the verdict into the summary of the run."""
@@ -90,5 +92,5 @@ class WandB(Writer):
 
     def _metrics(self, event: Event, values: dict[str, float]) -> None:
         at = step(event, self._batches)
-        if at >= self._least:  # what was trained again after a kill is there already
-            self._run.log({**values, "epoch": event["epoch"]}, step=at)
+        if at >= self._least:  # otherwise it is there already
+            self._run.log({**values, "epoch": event["epoch"]}, step=at, commit=True)

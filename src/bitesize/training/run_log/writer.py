@@ -55,10 +55,12 @@ class Writer:
         Name of the place, for messages.
     live : bool
         Whether the place shows the present only: then batches are written every few seconds, however long training takes.
+    fills : bool
+        Whether events of earlier sessions are written again, of which the place then takes those that it lacks.
     """
 
     title = ""
-    live = False
+    live = fills = False
 
     def write(self, event: Event) -> None:
         """Write an event. An error at the start ends training before any work; later ones are logged once."""
