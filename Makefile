@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench contract clean
+.PHONY: demo test check bench contract dist clean
 
 demo: $(VENV)/ready
 	$(BIN)/bitesize demo $(if $(TASK),--task $(TASK))
@@ -36,6 +36,20 @@ bench: .venv-bench/ready
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
+# The wheel and the sdist of a release in dist/: built, checked, and installed outside of this folder; see CONTRIBUTING.md.
+dist: .venv-dist/ready
+	rm -rf dist build/from-tree
+	.venv-dist/bin/python -m build --outdir dist .
+	.venv-dist/bin/python -m build --wheel --outdir build/from-tree .
+	.venv-dist/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	.venv-dist/bin/cffconvert --validate
+	.venv-dist/bin/python tests/programs/check_dist.py dist build/from-tree
+
+.venv-dist/ready:
+	test -x .venv-dist/bin/python || $(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check "build>=1.2" "twine>=6.1" "cffconvert>=2.0"
+	touch $@
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
@@ -49,4 +63,4 @@ $(VENV)/ready-dev: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/ready
 
 clean:
-	rm -rf $(VENV) .venv-bench .venv-lowest .venv-mlflow .venv-newest bench/data-cache bench/results build dist bitesize-demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-dist .venv-lowest .venv-mlflow .venv-newest bench/data-cache bench/results build dist bitesize-demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

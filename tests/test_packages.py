@@ -59,7 +59,7 @@ def missing(monkeypatch):
 
 def test_each_package_that_is_named_is_in_the_projects_extras(missing):
     modules = named()
-    assert modules >= {"keras", "jax", "torch", "tensorflow", "sklearn", "skops", "pyarrow", "h5py", "zarr", "yaml"}
+    assert modules >= {"keras", "jax", "torch", "tensorflow", "sklearn", "skops", "pyarrow", "h5py", "zarr"}
     missing(modules)
     for module in modules:
         line = pip_install(module).removeprefix("pip install ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 # Names on PyPI that differ from the import names.
-_ON_PYPI = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+_ON_PYPI = {"sklearn": "scikit-learn"}
 # Packages that an extra of bitesize installs, with others that go with them.
 _EXTRAS = {
     "nibabel": "nifti",

@@ -63,8 +63,6 @@ def settings_of_file(path: str) -> dict[str, Any]:
         If the file does not exist.
     BadFile
         If it is not YAML or JSON, or has no mapping of names to values.
-    MissingPackage
-        If it is YAML, and PyYAML is not installed.
     """
     from bitesize.errors import BadFile
 
@@ -79,8 +77,7 @@ def settings_of_file(path: str) -> dict[str, Any]:
 
 
 def _content(path: str) -> Any:
-    from bitesize.errors import BadFile, MissingPackage, NotFound
-    from bitesize.packages import pip_install
+    from bitesize.errors import BadFile, NotFound
 
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -94,10 +91,8 @@ def _content(path: str) -> Any:
             return json.loads(text)
         except ValueError as error:
             raise BadFile(f"--config {path} is not JSON: {error}") from None
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingPackage(f"--config {path} needs PyYAML, and a .json file does not: {pip_install('yaml')}") from error
+    import yaml
+
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

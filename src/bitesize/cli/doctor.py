@@ -25,7 +25,6 @@ EXTRAS = {
     "zarr": "Zarr arrays",
     "parquet": "Parquet and Feather files",
     "huggingface": "datasets of Hugging Face",
-    "yolo": "class names of YOLO, and settings in YAML files",
     "tiff": "TIFF of many bands, floats, tiles and pages; 16-bit color PNG",
     "dicom": "DICOM images and series",
     "nifti": "NIfTI volumes",

@@ -10,10 +10,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from bitesize.errors import BadFile, BadSetting, MissingPackage, NotFound, one_line
+from bitesize.errors import BadFile, BadSetting, NotFound, one_line
 from bitesize.files.names import Names, names_of
 from bitesize.files.scan import class_key, scan
-from bitesize.packages import pip_install
 from bitesize.sources.base import OpenOptions, RowFiles, Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.coco import one_class_only
@@ -280,10 +279,8 @@ def _names_in_yaml(path: str) -> tuple[str, ...]:
     text = _read(path)
     if "names" not in text:
         return ()
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingPackage(f"{path} contains the class names; reading it needs PyYAML: {pip_install('yaml')}") from error
+    import yaml
+
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
