@@ -6,7 +6,8 @@ import os
 import re
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -30,36 +31,33 @@ from bitesize.cli import (
     train,
 )
 from bitesize.cli.alone import refuse_several_processes
+from bitesize.cli.completion import completed, join_words
 from bitesize.cli.console import console, errors, in_options, plain, show_log
+from bitesize.cli.help import Command, Group
 from bitesize.cli.interrupt import INTERRUPT, interruptible, leave
+from bitesize.cli.output import open_streams, writing
 from bitesize.cli.train_ranks import is_follower, is_rank
 
 EXIT_ERROR = 1
 
+# Commands in the groups of `bitesize --help`.
+_COMMANDS: dict[str, list[Callable[..., Any]]] = {
+    "Train and use models": [train.train, evaluate.evaluate, predict.predict, report.report, models.models],
+    "Look at data": [info.info, check.check, stats.stats, inspect.inspect, formats.formats],
+    "Memory and speed": [plan.plan, bench.bench, cache.cache, pack.pack, concat.concat],
+    "Try it, and find out what is wrong": [demo.demo, doctor.doctor],
+}
 app = typer.Typer(
     name="bitesize",
+    cls=Group,
     help="Train on data larger than memory, in bites that fit.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,  # help is written by `Command`, and errors of usage are plain lines
     pretty_exceptions_enable=False,
 )
-app.command()(train.train)
-app.command()(evaluate.evaluate)
-app.command()(predict.predict)
-app.command()(report.report)
-app.command()(info.info)
-app.command()(plan.plan)
-app.command()(check.check)
-app.command()(stats.stats)
-app.command()(inspect.inspect)
-app.command()(formats.formats)
-app.command()(models.models)
-app.command()(bench.bench)
-app.command()(cache.cache)
-app.command()(concat.concat)
-app.command()(pack.pack)
-app.command()(demo.demo)
-app.command()(doctor.doctor)
+for _title, _commands in _COMMANDS.items():
+    for _command in _commands:
+        app.command(cls=Command, rich_help_panel=_title)(completed(_command))
 
 
 def _show_version(wanted: bool) -> None:
@@ -89,16 +87,16 @@ def options(
 
 
 def main() -> None:
-    """Run the command and exit: 0 success, 1 error, 2 wrong usage, 3 `check` found problems, 130 interrupted, 143 ended by SIGTERM."""
+    """Run the command and exit with one of `bitesize.cli.help.EXIT_CODES`."""
     from bitesize.errors import BitesizeError
 
     code: object = 0
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # characters that this terminal cannot show are escaped
-            stream.reconfigure(errors="backslashreplace")
+    open_streams()
+    join_words()
+    completes = {"--install-completion", "--show-completion"} & set(sys.argv[1:])
     try:
         with interruptible() as interrupt:
-            app()
+            app(prog_name="bitesize" if completes else None)  # completion is for the command, also from python -m
             interrupt.check()
     except SystemExit as ended:  # typer exits like this; it has printed wrong usage, with code 2
         code = ended.code
@@ -110,9 +108,15 @@ def main() -> None:
             code = EXIT_ERROR
         else:
             code = _report(error)
+    try:
+        with writing(sys.stdout):
+            sys.stdout.flush()
+    except SystemExit as ended:
+        code = ended.code
+    except KeyboardInterrupt:
+        leave()
     if INTERRUPT.pressed:
         leave()
-    sys.stdout.flush()
     if code and is_rank():  # without the wait for other ranks, which wait for this one
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else EXIT_ERROR)

@@ -207,7 +207,7 @@ def _print(result: dict[str, Any], rows: int) -> None:
     for what, seconds in spent.items():
         if seconds > 0.005 * total:
             table.add_row(what, f"{seconds / total:.0%}")
-    console.print(table)
+    console.print_table(table)
     console.print(f"{in_options(result['verdict'])}.", highlight=False)
     console.print(f"peak loader memory {format_size(result['peak_bytes'])}", highlight=False)
     if result["bad_rows"]:

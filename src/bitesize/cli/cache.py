@@ -84,6 +84,6 @@ def _print(path: Path, found: list[CacheEntry]) -> None:
         kept = f"{entry.about.get('form', '?')} {names}".strip()
         data = str(entry.about.get("root") or entry.about.get("source") or "?")
         table.add_row(entry.key[:8], format_size(entry.nbytes), used, plain(kept), plain(data))
-    console.print(table)
+    console.print_table(table)
     total = format_size(sum(entry.nbytes for entry in found))
     say(plain(f"{total} in {path}. bitesize cache clear KEY removes one, bitesize cache clear removes all."))

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 
+from bitesize.cli.output import Output, writing
 from bitesize.files.names import readable as readable
 from bitesize.memory.sizes import counted as counted
 
@@ -49,8 +49,8 @@ _OPTIONS = {
     )
 } | {"by": "--split-by", "weights": "--sample-weights"}
 _SETTING = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)})=(?!=)(?=([\w\"'\[{{(])?)")
-console = Console()
-errors = Console(stderr=True)
+console = Output()
+errors = Output(stderr=True)
 
 
 def command(*arguments: object) -> str:
@@ -119,7 +119,13 @@ def print_json(value: dict[str, Any]) -> None:
     if codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8":
         text = json.dumps(json.loads(text))
     # Bytes that are not text are escaped as in JSON.
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+    print_plain(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def print_plain(text: str) -> None:
+    """Print text for programs: without styles, and unbroken."""
+    with writing(sys.stdout):
+        sys.stdout.write(text + "\n")
 
 
 class _Log(logging.Handler):

@@ -177,7 +177,7 @@ def _print(found: dict[str, Any]) -> None:
     table = Table("extra", "installed", "for", box=None, padding=(0, 2))
     for each in found["extras"]:
         table.add_row(each["name"], "no" if each["missing"] else "yes", each["for"])
-    console.print(table)
+    console.print_table(table)
     missing = [each["name"] for each in found["extras"] if each["missing"]]
     if missing:
         console.print(

@@ -117,7 +117,7 @@ def _print(summary: dict[str, Any], out: str) -> None:
     for kind, shown in (("mean", "mean"), ("std", "±")):
         table.add_row(shown, "", *(figure(summary[kind][name]) for name in names), style="bold")
     console.print()
-    console.print(table)
+    console.print_table(table)
     console.print(f"saved in [bold]{plain(out)}[/]: fold-1 to fold-{len(summary['folds'])}, folds.json", highlight=False)
     if "report" in summary:
         console.print(f"report: [bold]{plain(summary['report'])}[/]", highlight=False, soft_wrap=True)

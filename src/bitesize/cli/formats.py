@@ -49,4 +49,4 @@ def formats(json: Json = False) -> None:
         table.add_row(
             plain(row["kind"]), plain(" ".join(row["suffixes"])), f"[{'red' if row['install'] else 'green'}]{state}[/]"
         )
-    console.print(table)
+    console.print_table(table)

@@ -38,7 +38,7 @@ def inspect(
     run: Annotated[
         str | None, typer.Option(metavar="RUN", help="Show what this run's model was trained on, instead of the defaults.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the choice of rows and of augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of rows and of augmentation.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Render a grid of rows, each as stored and as transformed for training, to show what the model sees; masks are colored over it."""

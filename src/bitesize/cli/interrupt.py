@@ -36,7 +36,7 @@ class Interrupt:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of a process that the signal ended, as in shells: 130 for Ctrl-C, 143 for SIGTERM."""
+        """Exit code of a process that the signal ended, as in shells: 130 for Ctrl-C, 141 for a closed pipe, 143 for SIGTERM."""
         return 128 + (self.number or signal.SIGINT)
 
     def check(self) -> None:
@@ -95,8 +95,9 @@ def leave() -> NoReturn:
 
     A normal exit would wait for a framework to stop its threads and unload its modules, which takes seconds.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # the program that reads it has ended
+            stream.flush()
     os._exit(INTERRUPT.exit_code)
 
 

@@ -83,7 +83,7 @@ def print_plan(plan: Plan) -> None:
     for part, size, detail in plan.table():
         style = "red" if part.startswith("naive") else "bold green" if part == "total" else ""
         table.add_row(part, size, detail, style=style)
-    console.print(table)
+    console.print_table(table)
     console.print(plain(plan.verdict), highlight=False)
     for hint in plan.hints:
         console.print(f"[dim]{plain(in_options(hint))}[/]", highlight=False)
@@ -110,7 +110,7 @@ def _print_model_memory(memory: dict[str, Any], batch_size: int) -> None:
     ]:
         table.add_row(title, format_size(memory[key]), detail)
     console.print(f"\nmodel [bold]{plain(memory['name'])}[/], in addition to the data:", highlight=False)
-    console.print(table)
+    console.print_table(table)
     most = memory["largest_batch"]
     largest = f"The largest batch that fits is about {most:,}." if most else "Not even one row fits."
     console.print(largest if memory["fits"] else f"[red]This does not fit.[/] {largest}", highlight=False)

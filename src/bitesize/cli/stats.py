@@ -70,7 +70,7 @@ def _print(found: Statistics) -> None:
     table = Table("channel", "mean", "std", "min", "max", box=None)
     for name, *numbers in zip(_channels(len(found.mean)), found.mean, found.std, found.least, found.greatest, strict=True):
         table.add_row(name, *(f"{number:.6g}" for number in numbers))
-    console.print(table)
+    console.print_table(table)
     if found.classes is not None:
         many = len(found.classes) > 20
         shown = ", ".join(f"{name} {count:,}" for name, count in list(found.classes.items())[:20])

@@ -62,7 +62,7 @@ def print_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
         table.add_column(title, justify="right" if number else "left")
     for line in lines:
         table.add_row(*line)
-    console.print(table)
+    console.print_table(table)
 
 
 def _figure(value: float | None) -> str:

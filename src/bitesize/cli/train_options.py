@@ -86,9 +86,12 @@ class TrainOptions:
     memory: Memory = "auto"
     image_size: ImageSize = None
     learning_rate: Annotated[
-        float, typer.Option(help="Peak learning rate: it rises over the first tenth of training, then falls to 0.")
+        float,
+        typer.Option(metavar="RATE", help="Peak learning rate: it rises over the first tenth of training, then falls to 0."),
     ] = 1e-3
-    seed: Annotated[int, typer.Option(help="Seed of the split, the order, augmentation and initial weights.")] = 0
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of the split, the order, augmentation and initial weights.")
+    ] = 0
     class_weights: Annotated[
         bool,
         typer.Option(
