@@ -22,7 +22,7 @@ _TABLES = {".csv": ",", ".tsv": "\t"}
 
 
 def completed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the shell complete the values of a command's options and arguments."""
+    """Return a command, for whose options and arguments the shell completes values."""
     command.__annotations__ = inspect.get_annotations(command, eval_str=True)
     for name, annotation in command.__annotations__.items():
         for info in getattr(annotation, "__metadata__", ()):
@@ -71,7 +71,7 @@ def _applications(incomplete: str = "") -> list[str]:
             text = (Path(folder) / "applications" / "__init__.py").read_text(encoding="utf-8")
         except OSError:
             continue
-        return _starting(sorted(re.findall(r"import ([A-Z]\w+) as", text)), incomplete)
+        return _starting(sorted(set(re.findall(r"\b([A-Z]\w+) as \1\b", text))), incomplete)
     return []
 
 

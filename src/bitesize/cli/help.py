@@ -105,7 +105,8 @@ def _call(command: Any, ctx: Any) -> str:
 
 
 def _usage(command: Any, ctx: Any) -> list[Text]:
-    lines = [Text("Usage: ", style="bold").append(_call(command, ctx), style="not bold")]
+    first, *rest = _wrapped(_call(command, ctx), _width() - len("Usage: "))
+    lines = [Text("Usage: ", style="bold").append(first, style="not bold"), *(Text(f"    {line}") for line in rest)]
     for paragraph in textwrap.dedent(command.help or "").split("\n\n"):
         lines += [Text(), *map(Text, _wrapped(" ".join(paragraph.split()), _width()))]
     return lines

@@ -60,7 +60,7 @@ def writing(stream: Any) -> Iterator[None]:
 
 
 def open_streams() -> None:
-    """Let the streams of this process take any text, also where stdout or stderr is closed (``>&-``)."""
+    """Make stdout and stderr accept any text, also where stdout or stderr is closed (``>&-``)."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
