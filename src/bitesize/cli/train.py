@@ -52,6 +52,7 @@ def train(
     }
     del config  # read by its callback
     if print_config:
+        TrainSettings(**settings | {"data": data or "DATA"})  # which checks them
         print_settings(context)
         return
     _refuse_mistakes(data, opening, run, ram)

@@ -16,7 +16,7 @@ from bitesize.training.user_model import is_file
 # Settings that may change when a run is resumed: they do not change what is learned from readable rows.
 FREE = frozenset(("memory", "checkpoint_every", "on_error", "max_bad", "fold", "cache", "cache_folder", "log", "prometheus"))
 # Settings with file names: files may have moved.
-_PATHS = frozenset(("data", "labels", "val", "weights", "model"))
+PATHS = frozenset(("data", "labels", "val", "weights", "model"))
 # Settings chosen by the data or the model if not given; runs of schema 1 record only the chosen value.
 CHOSEN = {
     "model": "auto",
@@ -119,7 +119,7 @@ def differences_of_data(saved: Mapping[str, Any], settings: TrainSettings) -> li
 def absolute(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with absolute paths."""
     return {
-        name: paths.abspath(value) if name in _PATHS and isinstance(value, str) and _is_path(name, value) else value
+        name: paths.abspath(value) if name in PATHS and isinstance(value, str) and _is_path(name, value) else value
         for name, value in given.items()
     }
 
@@ -133,9 +133,9 @@ def found_path(name: str, path: str | None, folder: str) -> str | None:
 
 
 def _same(name: str, old: Any, new: Any, folder: str) -> bool:
-    if old == new and not (name in _PATHS and isinstance(new, str) and _is_path(name, new)):
+    if old == new and not (name in PATHS and isinstance(new, str) and _is_path(name, new)):
         return True
-    if name not in _PATHS or not isinstance(old, str) or not isinstance(new, str):
+    if name not in PATHS or not isinstance(old, str) or not isinstance(new, str):
         return bool(old == new)
     if ".py:" in old and ".py:" in new and old.rpartition(":")[2] != new.rpartition(":")[2]:
         return False
