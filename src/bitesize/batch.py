@@ -7,12 +7,15 @@ import opcode
 import sys
 from collections.abc import Iterator, Mapping
 from types import FrameType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
+
+if TYPE_CHECKING:
+    from bitesize.pictures.batch_html import RowDescription
 
 _NO_ROWS, _NO_MASK = np.empty(0, np.int64), np.empty(0, np.bool_)
 _UNPACKS = frozenset(opcode.opmap[name] for name in ("UNPACK_SEQUENCE", "UNPACK_EX") if name in opcode.opmap)
@@ -33,6 +36,8 @@ class Batch(dict[str, NDArray[Any]]):
         Arrays by field name, each of shape (batch, ...).
     rows, mask, epoch, position, weight
         See the attributes.
+    rows_are
+        What the rows are, for pictures in notebooks; None if only the arrays are known.
 
     Attributes
     ----------
@@ -68,7 +73,7 @@ class Batch(dict[str, NDArray[Any]]):
     [[0.0, 1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0, 9.0]]
     """
 
-    __slots__ = ("epoch", "mask", "position", "rows", "weight")
+    __slots__ = ("_rows_are", "epoch", "mask", "position", "rows", "weight")
 
     def __init__(
         self,
@@ -79,6 +84,7 @@ class Batch(dict[str, NDArray[Any]]):
         epoch: int = -1,
         position: int = -1,
         weight: float = 1.0,
+        rows_are: RowDescription | None = None,
     ) -> None:
         super().__init__(arrays)
         self.rows = rows
@@ -86,6 +92,7 @@ class Batch(dict[str, NDArray[Any]]):
         self.epoch = epoch
         self.position = position
         self.weight = weight
+        self._rows_are = rows_are
 
     def __repr__(self) -> str:
         fields = ", ".join(
@@ -93,6 +100,12 @@ class Batch(dict[str, NDArray[Any]]):
             for name, value in self.items()
         )
         return f"Batch({{{fields}}}, epoch={self.epoch}, position={self.position})"
+
+    def _repr_html_(self) -> str:
+        """Return fields with their ranges, and thumbnails of the first images, for notebooks."""
+        from bitesize.pictures.batch_html import BatchFacts, batch_html
+
+        return batch_html(BatchFacts(self, self.rows, self.mask, self.epoch, self.position, self._rows_are))
 
     def __iter__(self) -> Iterator[str]:
         if _unpacks(sys._getframe(1)):
@@ -145,7 +158,7 @@ class Batch(dict[str, NDArray[Any]]):
         return {"epoch": self.epoch, "position": self.position, "weight": self.weight}
 
     def _remade(self, arrays: Mapping[str, Any], **known: Any) -> Self:
-        made: Self = _made(type(self), arrays, self._places() | known)
+        made: Self = _made(type(self), arrays, self._places() | {"rows_are": self._rows_are} | known)
         return made
 
 

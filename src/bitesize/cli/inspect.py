@@ -44,7 +44,7 @@ def inspect(
     """Render a grid of rows, each as stored and as transformed for training, to show what the model sees; masks are colored over it."""
     import bitesize as bs
     from bitesize.errors import BadSetting
-    from bitesize.report.pictures import axes_of_pictures
+    from bitesize.pictures.picture import axes_of_pictures
     from bitesize.training.adapting import reading_of_run
 
     if rows < 1 or draws < 1:
@@ -79,8 +79,8 @@ def _write_picture(out: str, kind: str, source: Source, rows: list[int], steps: 
     """Write a grid of pictures, and print its path."""
     import numpy as np
 
+    from bitesize.pictures.picture import said_of_pictures
     from bitesize.report.drawing import draw_rows, draw_stored
-    from bitesize.report.pictures import said_of_pictures
 
     part = source.subset(np.asarray(rows, np.int64))
     raw, problems = draw_stored(part, _TILE, seed=seed)
@@ -188,9 +188,9 @@ def _write_page(out: str, data: str, source: Source, rows: list[int], steps: lis
     """Write a page with a line of pictures for each row, and print its path."""
     from bitesize.cli.bar import counting
     from bitesize.files.transfer import replacing_at
+    from bitesize.pictures.picture import said_of_pictures
     from bitesize.report.inspect_page import rows_of_page
     from bitesize.report.page import write_page
-    from bitesize.report.pictures import said_of_pictures
 
     with counting("drawing", len(rows)) as advance:
         drawn = list(rows_of_page(source, rows, steps, draws, seed, lambda block: labels_of(source, block), advance))

@@ -27,6 +27,7 @@ from bitesize.engine.workers import Engine
 from bitesize.errors import DoesNotFit, LoaderClosed
 from bitesize.memory.limits import usable_cpus
 from bitesize.memory.plan import Plan
+from bitesize.pictures.batch_html import RowDescription
 from bitesize.pipeline.scratch import Scratch
 from bitesize.pipeline.thread_scaling import ThreadScaler
 from bitesize.scan.throughput import measure_bound
@@ -49,6 +50,8 @@ class LoaderDriver:
         self.threads, self._working = needs.threads, min(needs.working, needs.threads)
         self.spec = dict(self.pipeline.out)
         self.copied = copied_fields(self.pipeline.out, self.source.primary)
+        source = self.source
+        self.rows_are = RowDescription(self.spec, source.primary, source.label_name, source.classes, self.pipeline.layout)
         self.position = Position(self.source, self.batching)
         self.stats = Stats()
         self._memory_plan, self._resources = memory_plan, resources

@@ -18,6 +18,7 @@ from bitesize.engine.stream import BatchStream
 from bitesize.engine.workers import Engine
 from bitesize.errors import LoaderClosed
 from bitesize.memory.budget import Budget
+from bitesize.pictures.batch_html import RowDescription
 from bitesize.sources.base import Source
 from bitesize.spec import Field
 
@@ -33,6 +34,7 @@ class Driver(Protocol):
     budget: Budget
     position: Position
     stats: Stats
+    rows_are: RowDescription
 
     def begin_epoch(self) -> None:
         """Adapt the number of slots to the available memory, and find what others have added to a cache."""
@@ -101,6 +103,7 @@ class BatchIterator(Iterator[Batch]):
             epoch=step.epoch,
             position=step.position,
             weight=step.weight,
+            rows_are=self._driver.rows_are,
         )
         pending.token = None
         if not step.position:

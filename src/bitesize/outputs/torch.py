@@ -329,5 +329,6 @@ def _tensor(torch: Any, array: NDArray[Any]) -> Any:
 def _same(batch: Batch, arrays: dict[str, Any], kind: type[Batch] | None = None) -> Batch:
     """Return the batch with converted rows."""
     return (kind or type(batch))(
-        arrays, rows=batch.rows, mask=batch.mask, epoch=batch.epoch, position=batch.position, weight=batch.weight
+        arrays, rows=batch.rows, mask=batch.mask, epoch=batch.epoch, position=batch.position, weight=batch.weight,
+        rows_are=batch._rows_are,
     )  # fmt: skip

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from bitesize.pictures.picture import axes_of_pictures
 from bitesize.report.drawing import data_uri, draw_stored
-from bitesize.report.pictures import axes_of_pictures
 from bitesize.scan.findings import Findings, ReportedRow
 from bitesize.sources.base import Source
 

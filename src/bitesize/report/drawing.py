@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader
 from bitesize.order.order import Order
-from bitesize.report.overlay import blended
-from bitesize.report.pictures import as_picture, axes_of_pictures, middle
+from bitesize.pictures.overlay import blended
+from bitesize.pictures.picture import as_picture, axes_of_pictures, middle
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.training.tasks.mask_numbers import is_mask

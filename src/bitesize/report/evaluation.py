@@ -11,14 +11,14 @@ import numpy as np
 
 from bitesize.files.atomic import write_json
 from bitesize.memory.budget import as_budget
+from bitesize.pictures.overlay import blended
+from bitesize.pictures.picture import axes_of_pictures, middle, said_of_pictures
 from bitesize.report.details.base import Details, Example
 from bitesize.report.details.classify import ClassDetails
 from bitesize.report.details.multilabel import TagDetails
 from bitesize.report.details.regress import NumberDetails
 from bitesize.report.details.segment import MaskDetails
 from bitesize.report.drawing import data_uri, draw_rows, draw_stored, shapes_only
-from bitesize.report.overlay import blended
-from bitesize.report.pictures import axes_of_pictures, middle, said_of_pictures
 from bitesize.sources.base import Source
 from bitesize.training.run import RunFolder
 from bitesize.training.tasks.base import Task

@@ -6,7 +6,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from bitesize.cli.app import app
-from bitesize.report.pictures import as_picture, said_of_pictures
+<<<<<<<< HEAD:tests/report/test_pictures.py
+from bitesize.pictures.picture import as_picture, said_of_pictures
+========
+from bitesize.pictures.picture import as_picture, said_of_pictures
+>>>>>>>> d812560 (Batch: a notebook shows its fields, and thumbnails of its images with their labels):tests/pictures/test_picture.py
 from bitesize.spec import Field
 
 RANDOM = np.random.default_rng(0)

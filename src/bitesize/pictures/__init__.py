@@ -1,0 +1,1 @@
+"""Pictures of rows, for people to look at."""
