@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 class Combinators:
     """The functions behind the methods of `Source` that return other sources.
 
-    They are in `bitesize.sources.combine`. Derived sources are subclasses of `Source`, so this module cannot import them; instead,
-    `combine` sets `Source.combinators`.
+    They are in `bitesize.sources.combine`, which sets `Source.combinators`: derived sources are subclasses of `Source`.
     """
 
     subset: Callable[[Source, ArrayLike], Source]
@@ -40,8 +39,7 @@ class Source(RowSource, Format):
     """Rows of named fields; immutable, picklable, and read from several threads at once.
 
     A source reads rows (`RowContract`: ``spec``, ``read`` ...), knows facts about them (`RowSource`: ``classes``, ``labels``, ``choices`` ...),
-    and has a format (`Format`: ``suffixes``, ``takes`` ...). This class adds how the format is opened, and methods that return other
-    sources.
+    and has a format (`Format`: ``suffixes``, ``takes`` ...). This class adds opening, and methods that return other sources.
 
     Attributes
     ----------
@@ -192,8 +190,6 @@ class Source(RowSource, Format):
     def explain(self, *, measure: bool = True) -> Explanation:
         """Return a summary of the source: rows, inputs, labels, classes, value ranges, decisions, and data left out.
 
-        All labels are read to count the classes.
-
         Parameters
         ----------
         measure
@@ -202,7 +198,7 @@ class Source(RowSource, Format):
         Returns
         -------
         Explanation
-            A readable summary when printed; ``to_dict()`` returns it for scripts.
+            A readable summary when printed; ``to_dict()`` returns it for scripts. All labels were read to count the classes.
 
         Examples
         --------
@@ -217,6 +213,11 @@ class Source(RowSource, Format):
         from bitesize.sources.explanation import explain
 
         return explain(self, measure=measure)
+
+    def _repr_html_(self) -> str:
+        from bitesize.sources.source_html import source_html
+
+        return source_html(self)
 
     def subset(self, rows: ArrayLike) -> Source:
         """Return a source of some rows, in the given order.
@@ -253,8 +254,7 @@ class Source(RowSource, Format):
         Parameters
         ----------
         *fractions
-            Fraction of the first part, such as ``0.9``, between 0 and 1: the rest is the second part. Or the fractions of all parts, such as
-            ``0.7, 0.15, 0.15``, which sum to 1.
+            Fraction of the first part, such as ``0.9``, between 0 and 1: the rest is the second part. Or the fractions of all parts, such as ``0.7, 0.15, 0.15``.
         seed
             Any integer.
         by

@@ -13,6 +13,7 @@ import numpy as np
 
 from bitesize.errors import BitesizeError, first_few
 from bitesize.files.names import show
+from bitesize.html.notebook import element, output, table
 from bitesize.sources.choices import Choice
 from bitesize.sources.row_source import RowSource
 from bitesize.spec import CHANNELS_LAST, Encoded, Field, one_channel_reason
@@ -27,7 +28,7 @@ _LOOKED_AT = 1_000
 _USUAL = frozenset(
     ("", "a folder of files", "one file", "an array", "numbers", "paths", "an object of another library", "its own format")
 )
-_SHOWN = 12  # classes, columns or names in a line
+_SHOWN, _SHOWN_IN_HTML = 12, 40  # classes, columns or names in a line
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,25 @@ class Explanation:
 
     def __str__(self) -> str:
         return "\n".join(f"{heading:<9} {text}" for heading, text in self.lines())
+
+    def html(self, *blocks: object) -> str:
+        """Return the summary as HTML for notebooks, with more blocks of HTML below it."""
+        (_, title), *others = self.lines()
+        lines: list[tuple[object, ...]] = []
+        for heading, text in others:
+            if heading == "classes" and self.classes is not None:
+                counts = [f"{name} {count:,}" for name, count in self.classes.items()]
+                lines.append((heading, f"{len(counts)}: {first_few(counts, _SHOWN_IN_HTML)}", ""))
+            elif heading not in ("chosen", "note"):
+                lines.append((heading, text, ""))
+        for heading, choices in (("chosen", self.choices), ("note", self.hints)):
+            lines += [(heading, each.chosen, element("code", each.setting) if each.setting else "") for each in choices]
+        if not any(setting for _, _, setting in lines):
+            return output(title, table([line[:2] for line in lines]), *blocks)
+        return output(title, table(lines, ("about", "what was found", "changed by")), *blocks)
+
+    def _repr_html_(self) -> str:
+        return self.html()
 
 
 def counted_reason(count: int, why: str) -> str:
