@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from bitesize.engine.bad_rows import SkippedRow
 from bitesize.engine.driver import LoaderDriver
+from bitesize.engine.loader_html import loader_html
 from bitesize.engine.stats import Stats
 from bitesize.errors import BadSetting
 from bitesize.memory.budget import Budget
@@ -105,6 +106,10 @@ class PublicSettings:
     def shape(self) -> NoReturn:
         """Raise `BadSetting`, which is also an `AttributeError` here, because Keras reads ``shape`` first."""
         raise NoArray(_NO_ARRAY)
+
+    def _repr_html_(self) -> str:
+        """Return the source in short, the settings, the position and the plan, for notebooks."""
+        return loader_html(self._driver, len(self))
 
     def __repr__(self) -> str:
         left_out = self._driver.batching.left_out

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bitesize.engine.latency import Latencies
+from bitesize.html.notebook import bar, joined, output, swatch, table
+from bitesize.memory.sizes import counted, format_size
 from bitesize.pipeline.clock import Clock, values_of
 from bitesize.spec import Field
 from bitesize.storage.limiter import LIMITER, RequestCounts
@@ -116,6 +118,30 @@ class Stats:
     def __repr__(self) -> str:
         spent = self.ended - self.started
         return f"Stats({self.rows:,} rows in {spent:.1f} s, {self.rows_per_second:,.0f} rows/s: {self.verdict()})"
+
+    def _repr_html_(self) -> str:
+        """Return the verdict, the figures, and the seconds of the threads by activity, for notebooks."""
+        if not self.rows:
+            return output("Stats", self.verdict())
+        spent = self.ended - self.started
+        read, handed_out = self.megabytes_per_second
+        lines = [
+            ("rows", f"{self.rows:,} in {counted(self.batches, 'batch', 'batches')}"),
+            ("speed", f"{self.rows_per_second:,.0f} rows/s in {spent:.1f} s"),
+            ("read", f"{format_size(self.bytes_read)}, {read:,.0f} MB/s; handed out {handed_out:,.0f} MB/s"),
+            (
+                "waited",
+                f"{self.waited:.2f} s for batches; median {self.wait(0.5) * 1e3:.1f} ms, 99 % below {self.wait(0.99) * 1e3:.1f} ms",
+            ),
+        ]
+        lines += [("from the cache", counted(self.cache_hits, "row"))] if self.cache_hits else []
+        lines += [("requests", self.requests.describe())] if self.requests.requests else []
+        seconds = {name: value for name, value in self.seconds.items() if value > 0}
+        threads = [(joined([swatch(i), name]), f"{value:.2f}") for i, (name, value) in enumerate(seconds.items())]
+        parts = [(f"{name}: {value:.2f} s", value) for name, value in seconds.items()]
+        shown = bar(parts, 0, "seconds of the threads by activity") if parts else ""
+        caption = f"seconds of {counted(self.threads, 'thread')}"
+        return output("Stats", self.verdict(), table(lines), shown, table(threads, numbers=[1], caption=caption))
 
     @property
     def rows_per_second(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
 from bitesize.errors import DoesNotFit
+from bitesize.html.notebook import output, table
 from bitesize.lazy.nodes import Node
 from bitesize.memory.limits import available
-from bitesize.memory.sizes import format_size
+from bitesize.memory.sizes import counted, format_size
 
 # Below this size the free memory is not checked: the check takes longer than the allocation.
 SMALL = 1 << 20
@@ -62,10 +64,40 @@ class LazyBase(NDArrayOperatorsMixin):
     def __repr__(self) -> str:
         return f"LazyArray({self.shape} {self.dtype}, {format_size(self.nbytes)})"
 
+    def _repr_html_(self) -> str:
+        """Return shape, dtype, bytes and files, without reading values, for notebooks."""
+        node = self._node
+        lines: list[tuple[str, object]] = [
+            ("shape", self.shape),
+            ("dtype", self.dtype),
+            ("in memory", format_size(self.nbytes)),
+        ]
+        if self.shape and self.shape[0]:
+            lines.append(("one entry of the first axis", format_size(self.nbytes // self.shape[0])))
+        if node.chunk_nbytes:
+            lines.append(("cheap to read together", format_size(node.chunk_nbytes)))
+        leaves = list(_leaves(node))
+        on_disk = sum(leaf.on_disk for leaf in leaves)
+        places = {"on disk": on_disk, "in memory": len(leaves) - on_disk}
+        lines.append(("made of", ", ".join(f"{counted(count, 'array')} {at}" for at, count in places.items() if count)))
+        if node.hindrance:
+            lines.append(("note", node.hindrance))
+        return output("LazyArray", table(lines))
+
     def _fresh(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return an uninitialized array for a result, if it fits the available memory."""
         require_room(math.prod(shape) * dtype.itemsize, f"an array of {shape} {dtype}")
         return np.empty(shape, dtype)
+
+
+def _leaves(node: Node) -> Iterator[Node]:
+    """Yield the nodes that read from no other node."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.below
+        if not node.below:
+            yield node
 
 
 def require_room(nbytes: int, result: str) -> None:

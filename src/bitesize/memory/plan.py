@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bitesize.html.notebook import Html, bar, element, joined, output, swatch, table
 from bitesize.memory.limits import AVAILABLE
 from bitesize.memory.request import MemoryRequest, total_nbytes
 from bitesize.memory.sizes import counted, format_size
@@ -226,11 +227,29 @@ class Plan:
             "naive_fits": self.at_once(self.naive_float64) <= self.limit[1],
         }
 
+    @property
+    def _heading(self) -> str:
+        fields = ", ".join(f"{name} {field}" for name, field in self.fields.items())
+        return f"{counted(self.rows, 'row')}, {counted(self.batches, 'batch', 'batches')} of {self.batch_size}: {fields}"
+
+    def _html_blocks(self) -> list[Html]:
+        """Return a bar of the parts within the budget, the table, the verdict and the hints as HTML."""
+        numbers = {part.name: number for number, part in enumerate(self.parts)}
+        lines = [
+            (joined([swatch(numbers[name]), name]) if name in numbers else name, size, detail)
+            for name, size, detail in self.table()
+        ]
+        label = f"{format_size(self.total)} of {format_size(self.budget)}"
+        filled = bar([(f"{part.name}: {format_size(part.nbytes)}", part.nbytes) for part in self.parts], self.budget, label)
+        said = [element("p", line) for line in (self.verdict, *self.hints)]
+        return [filled, table(lines, ("part", "bytes", "what it is"), numbers=[1]), *said]
+
+    def _repr_html_(self) -> str:
+        return output(f"Plan: {self._heading}", *self._html_blocks())
+
     def __repr__(self) -> str:
         """Return the table, so that a plan is readable at the end of a notebook cell."""
         table = self.table()
         widths = [max(len(line[i]) for line in table) for i in (0, 1)]
-        fields = ", ".join(f"{name} {field}" for name, field in self.fields.items())
-        head = f"{counted(self.rows, 'row')}, {counted(self.batches, 'batch', 'batches')} of {self.batch_size}: {fields}"
         body = [f"  {name:<{widths[0]}}  {size:>{widths[1]}}  {detail}" for name, size, detail in table]
-        return "\n".join([head, *body, self.verdict, *self.hints])
+        return "\n".join([self._heading, *body, self.verdict, *self.hints])
