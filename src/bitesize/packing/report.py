@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bitesize.html.notebook import output, table
+from bitesize.memory.sizes import counted, format_size
 from bitesize.packed.manifest import Skipped
 from bitesize.storage.address import Folder
+
+_MOST = 20  # bad rows that a notebook shows
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,21 @@ class PackReport:
     notes: tuple[str, ...]
     seconds: float
     peak_nbytes: int = 0
+
+    def _repr_html_(self) -> str:
+        """Return a table of the figures, for notebooks."""
+        rows = ", ".join(f"{name} {count:,}" if name else f"{count:,}" for name, count in self.rows.items())
+        kept = f", of which {self.kept:,} were there already" if self.kept else ""
+        lines = [
+            ("folder", self.path),
+            ("kind", self.kind),
+            ("rows", rows),
+            ("shards", f"{self.shards:,}{kept}, {format_size(self.nbytes)}"),
+            ("time", f"{self.seconds:,.1f} s, at most {format_size(self.peak_nbytes)} of memory"),
+            *(("decided", note) for note in self.notes),
+        ]
+        skipped = [(name, f"{row.row:,}", row.reason) for name, found in self.skipped.items() for row in found]
+        more = f", the first {_MOST}" if len(skipped) > _MOST else ""
+        caption = f"{counted(len(skipped), 'row')} could not be read{more}"
+        bad = table(skipped[:_MOST], ("split", "row", "reason"), numbers=[1], caption=caption)
+        return output("PackReport", table(lines), bad)

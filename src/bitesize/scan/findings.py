@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from bitesize.html.notebook import Html, output, table
+from bitesize.memory.sizes import counted
+
+# Lines of a table in a notebook.
+_MOST = 20
 
 
 class ReportedRow(NamedTuple):
@@ -55,6 +61,21 @@ class Findings:
     unbalanced: tuple[str, ...]
     _contents: tuple[ReportedRow, ...] = ()  # rows of `bad` whose file can be read, but is damaged
 
+    def _repr_html_(self) -> str:
+        """Return a table of each kind of finding, for notebooks."""
+        rows = ", ".join(f"{name} {counted(count, 'row')}" for name, count in self.rows.items())
+        said = f"Checked {rows}: {'nothing wrong was found' if self.well else 'problems were found'}"
+        groups = {"leaks": self.leaks, "duplicates": self.duplicates}
+        titles = {"leaks": "in several parts, with equal contents", "duplicates": "equal within a part"}
+        blocks = [_table("cannot be read", [[row] for row in self.bad])]
+        blocks += [_table(titles[name], found) for name, found in groups.items()]
+        blocks.append(_table("may be unintended", [[row] for row in self.suspicious]))
+        names = list(dict.fromkeys(name for counts in self.classes.values() for name in counts))
+        counts = [(name, *(f"{part.get(name, 0):,}" for part in self.classes.values())) for name in names[:_MOST]]
+        more = f"the first {_MOST} of {len(names):,} classes" if len(names) > _MOST else "rows of each class"
+        blocks.append(table(counts, ["class", *self.classes], numbers=range(1, len(self.classes) + 1), caption=more))
+        return output(said, *blocks, *self.unbalanced)
+
     @property
     def well(self) -> bool:
         """Return whether no problem was found. Classes of different sizes alone are not a problem."""
@@ -64,3 +85,13 @@ class Findings:
     def damaged(self) -> tuple[ReportedRow, ...]:
         """Bad rows with damaged contents. Rows without read permission, or that need too much memory, are not included."""
         return self._contents
+
+
+def _table(title: str, groups: Sequence[Sequence[ReportedRow]]) -> Html:
+    """Return a table of the first rows, with a line between groups of several rows; "" without rows."""
+    lines = [(row.part, f"{row.row:,}", row.path, row.reason) for group in groups for row in group]
+    are = "groups of rows" if any(len(group) > 1 for group in groups) else "rows"
+    more = f", the first {_MOST} rows" if len(lines) > _MOST else ""
+    return table(
+        lines[:_MOST], ("part", "row", "path", "reason"), numbers=[1], caption=f"{len(groups):,} {are} {title}{more}"
+    )

@@ -10,9 +10,11 @@ from typing import Literal
 import numpy as np
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError
+from bitesize.html.notebook import output, table
 from bitesize.kernels.warm import compiling
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import check_threads
+from bitesize.memory.sizes import counted, rounded
 from bitesize.scan.classes import class_counts
 from bitesize.scan.moments import Moments, array_nbytes, bite_rows, channel_count, measurers
 from bitesize.scan.rows import bites
@@ -21,6 +23,7 @@ from bitesize.sources.base import Source
 from bitesize.spec import CHANNELS_LAST, Field, has_alpha, one_channel_reason
 
 Progress = Callable[[int, int], None]
+_MOST = 40  # classes that a notebook shows
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,22 @@ class Statistics:
     whole: bool
     note: str = ""
     alpha: bool = False
+
+    def _repr_html_(self) -> str:
+        """Return a table of the channels, and the classes, for notebooks."""
+        figures = zip(self.mean, self.std, self.least, self.greatest, strict=True)
+        lines = [(i, *map(rounded, figures_of)) for i, figures_of in enumerate(figures)]
+        heads = ("channel", "mean", "deviation", "least", "greatest")
+        classes = [(name, f"{count:,}") for name, count in list((self.classes or {}).items())[:_MOST]]
+        more = f", the first {_MOST} of {len(self.classes):,}" if self.classes and len(self.classes) > _MOST else ""
+        return output(
+            f"Statistics of {counted(self.rows, 'row')}",
+            table(lines, heads, numbers=range(5)),
+            f"{counted(self.bad, 'row')} could not be read" if self.bad else "",
+            f"{counted(self.not_finite, 'value')} NaN or infinite, left out" if self.not_finite else "",
+            self.note,
+            table(classes, ("class", "rows"), numbers=[1], caption=f"classes{more}"),
+        )
 
     @property
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
