@@ -59,7 +59,7 @@ def fit(
     Returns
     -------
     keras.callbacks.History
-        History of the whole training, including epochs before an interruption.
+        History of the whole training, including epochs before an interruption. A notebook shows it as curves.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from bitesize.training.backend import load_keras
+from bitesize.training.history import keras_history
 
 _log = logging.getLogger("bitesize")
 _CallbackList: Any = object  # the base class of sessions is Keras's, which is loaded with the first session
@@ -72,6 +73,8 @@ def make_session(
         """Session of the Keras that is loaded."""
 
     params = {"epochs": epochs, "steps": steps, "verbose": verbose}
+    if not any(isinstance(callback, load_keras().callbacks.History) for callback in callbacks):
+        callbacks = [*callbacks, keras_history()]
     return KerasSession(list(callbacks), checkpoint, add_history=True, add_progbar=verbose != 0, model=model, **params)
 
 

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bitesize.pictures.overlay import blended
+from bitesize.pictures.picture import middle
+from bitesize.pictures.thumbnails import encoded, thinned
 from bitesize.training.prediction_rows import PredictionRows
 
 # Height and width, or depth, height and width.
@@ -85,6 +88,14 @@ class MaskPredictions(PredictionRows[PredictedMask]):
         if row in self.errors:
             return PredictedMask(self._describe(row), None)
         return PredictedMask(self._describe(row), resized(self.masks[row], self.size(row)))
+
+    _html_heads = ("mask", "share of each class")
+
+    def _html_cells(self, row: int) -> tuple[object, ...]:
+        mask = middle(self.masks[row], "D" * (self.masks.ndim == 4))
+        black = np.zeros((*thinned(mask).shape, 3), np.uint8)
+        said = self._shown(row)
+        return encoded(blended(black, thinned(mask)), f"mask of {self._describe(row)}: {said}"), said
 
     def _shown(self, row: int) -> str:
         return ", ".join(

@@ -8,7 +8,11 @@ from typing import Any, ClassVar, TypeVar, overload
 
 from numpy.typing import NDArray
 
-_SHOWN = 5
+from bitesize.errors import first_few
+from bitesize.html.notebook import output, table
+from bitesize.memory.sizes import counted
+
+_SHOWN, _SHOWN_IN_HTML = 5, 10
 Row = TypeVar("Row")
 
 
@@ -74,6 +78,26 @@ class PredictionRows(ABC, Sequence[Row]):
     @abstractmethod
     def _shown(self, row: int) -> str:
         """Return the prediction of a row as text."""
+
+    def _repr_html_(self) -> str:
+        """Return a table of the first rows, for notebooks."""
+        names = first_few(self._names, _SHOWN_IN_HTML)
+        lines = []
+        for row in range(min(_SHOWN_IN_HTML, len(self))):
+            error = self.errors.get(row)
+            said = self._html_cells(row) if error is None else (f"no prediction: {error}",)
+            lines.append((self._describe(row), *said))
+        more = f", the first {_SHOWN_IN_HTML}" if len(self) > _SHOWN_IN_HTML else ""
+        title = f"{type(self).__name__}: {counted(len(self), 'row')}{more}; {names}"
+        return output(title, table(lines, ("row", *self._html_heads), numbers=self._html_numbers), *self.said)
+
+    # Headings of the cells of `_html_cells`.
+    _html_heads: ClassVar[tuple[str, ...]] = ("prediction",)
+    _html_numbers: ClassVar[tuple[int, ...]] = ()
+
+    def _html_cells(self, row: int) -> tuple[object, ...]:
+        """Return the prediction of a row as cells of a table."""
+        return (self._shown(row),)
 
     def __repr__(self) -> str:
         names = ", ".join(self._names[:_SHOWN]) + (", ..." if len(self._names) > _SHOWN else "")

@@ -103,6 +103,12 @@ class Predictions(PredictionRows[Prediction]):
         _, label, probability = self[row]
         return f"no prediction: {self.errors.get(row)}" if label is None else f"{label} {probability:.3f}"
 
+    _html_heads, _html_numbers = ("class", "probability"), (2,)
+
+    def _html_cells(self, row: int) -> tuple[object, ...]:
+        _, label, probability = self[row]
+        return ("no prediction", "") if label is None else (label, f"{probability:.3f}")
+
 
 class TaggedRow(NamedTuple):
     """Predicted tags of one row.

@@ -29,6 +29,7 @@ from bitesize.training.numbered import find_run
 from bitesize.training.predicting import Block, OnError, Predictor, pieces_of, reason_of
 from bitesize.training.predictions import NumberPredictions, Predictions, TagPredictions
 from bitesize.training.run import RunFolder
+from bitesize.training.run_facts import RunFacts
 from bitesize.training.saved_epoch import read_saved_epoch
 from bitesize.training.score import Scored, Scorer, charged_scores
 from bitesize.training.tasks.base import Task
@@ -112,7 +113,7 @@ def _log_prediction(given: Given, errors: dict[int, str], lines: list[str]) -> N
         (_log.warning if line.startswith("warning: ") else _log.info)("predict: %s", line.removeprefix("warning: "))
 
 
-class TrainedModel:
+class TrainedModel(RunFacts):
     """Trained model from `load`, with the classes, settings and transforms of its run.
 
     Parameters
@@ -142,6 +143,8 @@ class TrainedModel:
         Folder of the run; of a run at an address, that of its copy.
     saved_epoch : SavedEpoch
         Epoch of the model, and whether the run has finished.
+    history : History
+        Figures of each epoch.
 
     Examples
     --------
