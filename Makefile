@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench contract dist clean
+.PHONY: demo test check bench contract notebooks dist clean
 
 demo: $(VENV)/ready
 	$(BIN)/bitesize demo $(if $(TASK),--task $(TASK))
@@ -22,6 +22,10 @@ check: $(VENV)/ready-dev
 # The memory contract: all cases under cgroups and rlimits, and one table; see tests/contract.
 contract: $(VENV)/ready-dev
 	$(BIN)/python -m tests.contract
+
+# Executes the notebooks of examples/ and writes their outputs again; needs the frameworks, in .venv.
+notebooks: $(VENV)/ready-dev
+	$(BIN)/python -m tests.examples.executing examples/*.ipynb
 
 # Compares loaders, each in a process of its own; sets up an environment with all of them by itself.
 bench: .venv-bench/ready

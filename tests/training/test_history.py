@@ -48,6 +48,7 @@ def test_fit_returns_a_history_of_keras_that_a_notebook_shows():
     with bs.Loader(bs.open(np.ones((8, 3)), np.ones(8)), batch_size=4, memory="16 MiB") as loader:
         history = bs.keras.fit(model, loader, epochs=3, verbose=0)
         assert isinstance(history, keras.callbacks.History)
+        assert repr(history).startswith("History(3 epochs: loss ")
         page = Page(history._repr_html_())
         assert page.cells[:2] == ["epoch", "loss"]
         assert len(page.cells) == 8

@@ -6,8 +6,8 @@ import base64
 import html
 from collections.abc import Collection, Iterable, Sequence
 
-# Text and lines take the color of the page, so that they are readable on light and dark ones. Selectors begin with an element and
-# a class, to come before those of notebooks, which color every other line of a table.
+# Text and lines take the color of the page, so that they are readable on light and dark ones. Selectors name the class twice, to
+# come before those of Jupyter, which align cells at their right and color every other line.
 _STYLE = """
 div.bitesize{color:inherit;font-size:13px;line-height:1.4;max-width:64em;overflow-x:auto}
 div.bitesize p{margin:.3em 0}
@@ -23,7 +23,7 @@ div.bitesize figure{margin:0;max-width:110px;font-size:11px;line-height:1.3;over
 div.bitesize img{display:block;margin:0 0 2px;background:none;border:1px solid color-mix(in srgb,currentColor 15%,transparent)}
 div.bitesize img.enlarged{image-rendering:pixelated}
 div.bitesize svg{display:block;max-width:100%;height:auto}
-"""
+""".replace("div.bitesize", "div.bitesize.bitesize")
 # Colors that can be told apart, also by people who see few colors, on white and on black.
 COLORS = ("#4c8fd6", "#e08a2e", "#3fa66b", "#c25b9b", "#8c7ae0", "#c9a227", "#3ba7b0", "#d0605e")
 

@@ -108,15 +108,14 @@ def _number(text: str | None) -> float:
 def keras_history() -> Any:
     """Return a `keras.callbacks.History` that a notebook shows as curves."""
 
-    class History(load_keras().callbacks.History):  # type: ignore[misc]
-        """Keras's history, with curves for notebooks. Checkpoints know it by its name, which is that of Keras's."""
+    class KerasHistory(load_keras().callbacks.History):  # type: ignore[misc]
+        """Keras's history, with curves for notebooks."""
+
+        def __repr__(self) -> str:
+            return repr(History(self.history))
 
         def _repr_html_(self) -> str:
-            return shown(self.history)
+            return History(self.history)._repr_html_()
 
-    return History()
-
-
-def shown(figures: Mapping[str, Sequence[float]]) -> str:
-    """Return figures by epoch as HTML."""
-    return History(figures)._repr_html_()
+    KerasHistory.__name__ = "History"  # checkpoints know callbacks by the names of their classes
+    return KerasHistory()
