@@ -4,11 +4,7 @@ import numpy as np
 from PIL import Image
 from tests.cli.running import run
 
-<<<<<<<< HEAD:tests/report/test_overlay.py
 from bitesize.pictures.overlay import blended
-========
-from bitesize.pictures.overlay import blended
->>>>>>>> d812560 (Batch: a notebook shows its fields, and thumbnails of its images with their labels):tests/pictures/test_overlay.py
 
 
 def test_each_class_but_0_has_a_color_of_its_own():

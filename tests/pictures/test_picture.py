@@ -6,11 +6,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from bitesize.cli.app import app
-<<<<<<<< HEAD:tests/report/test_pictures.py
 from bitesize.pictures.picture import as_picture, said_of_pictures
-========
-from bitesize.pictures.picture import as_picture, said_of_pictures
->>>>>>>> d812560 (Batch: a notebook shows its fields, and thumbnails of its images with their labels):tests/pictures/test_picture.py
 from bitesize.spec import Field
 
 RANDOM = np.random.default_rng(0)

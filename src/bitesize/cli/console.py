@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from bitesize.cli.output import Output, writing
-from bitesize.files.names import readable as readable
 from bitesize.memory.sizes import counted as counted
+from bitesize.text import readable as readable
 
 if TYPE_CHECKING:
     from bitesize.sources.base import Source

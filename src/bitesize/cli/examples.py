@@ -24,6 +24,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bitesize predict runs/first new/ --out found.csv --overwrite", "another file, replaced if it exists"),
         ("bitesize predict runs/first new/ --json", "one JSON object instead of a file"),
     ),
+    "report": (
+        ("bitesize report runs/first", "write runs/first/report.html again, with the results of an interrupted run"),
+        ("bitesize report runs/first runs/second --out compare.html", "two runs side by side"),
+    ),
     "info": (
         ("bitesize info photos/", "rows, classes, value ranges, and what was left out"),
         ("bitesize info houses.csv --labels price", "another column of labels"),
@@ -33,9 +37,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bitesize plan photos/ --memory 512MiB", "what a budget is spent on"),
         ("bitesize plan photos/ --model cnn --ram 8GiB", "whether training fits into another machine"),
         ("bitesize plan photos/ --measure", "rows per second, and what limits them"),
+        ("bitesize plan photos/ --html plan.html", "the same as a page"),
     ),
     "check": (
         ("bitesize check photos/", "exit code 3 if there are problems"),
+        ("bitesize check photos/ --html check.html", "the findings as a page, with pictures"),
         ("bitesize check photos/ --move-bad damaged/", "move files that cannot be read out of the data"),
     ),
     "stats": (
@@ -44,6 +50,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "inspect": (
         ("bitesize inspect photos/ --out grid.png", "eight rows, each as stored and as the model sees it"),
+        ("bitesize inspect photos/ --rows 100 --out grid.html", "a page with many rows"),
         ("bitesize inspect photos/ --rows 3 --draws 2 --overwrite", "fewer pictures, replacing grid.png"),
     ),
     "formats": (
@@ -79,9 +86,5 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bitesize doctor", "this machine and this environment"),
         ("bitesize doctor data/", "with the speed of the disk of data/"),
         ("bitesize doctor --json", "for a report of a problem"),
-    ),
-    "report": (
-        ("bitesize report runs/first", "the page of a run, runs/first/report.html"),
-        ("bitesize report runs/1 runs/2 --out compared.html", "several runs on one page"),
     ),
 }

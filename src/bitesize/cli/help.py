@@ -29,8 +29,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Several processes and machines": ("workers", "address", "gpus_per_worker"),
     "Output": (
-        "out", "overwrite", "masks", "report", "no_report", "html", "log", "log_file", "log_prometheus", "log_file_prometheus", "open", "title",
-        "json",
+        "out", "overwrite", "masks", "report", "html", "log", "prometheus", "json",
     ),
     "Settings": ("config", "print_config"),
     "Completion": ("install_completion", "show_completion"),

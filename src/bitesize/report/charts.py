@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
-
+from bitesize.html.notebook import Html, escaped
 from bitesize.report.scales import Scale, label, scale_of
 
 Point = tuple[float, float]
@@ -76,7 +75,7 @@ class Chart:
     Attributes
     ----------
     title : str
-    svg : Markup
+    svg : Html
         The drawing.
     legend : list of (str, int)
         Names of the series, and their styles.
@@ -87,7 +86,7 @@ class Chart:
     """
 
     title: str
-    svg: Markup
+    svg: Html
     legend: list[tuple[str, int]]
     x: str
     table: list[list[str]]
@@ -127,7 +126,7 @@ def line_chart(
         anchor = "end" if at > WIDTH / 2 else "start"
         drawn.append(f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>')
         drawn.append(
-            f'<text class="note" x="{at + (-4 if anchor == "end" else 4):.1f}" y="{_TOP + 10}" text-anchor="{anchor}">{escape(mark[1])}</text>'
+            f'<text class="note" x="{at + (-4 if anchor == "end" else 4):.1f}" y="{_TOP + 10}" text-anchor="{anchor}">{escaped(mark[1])}</text>'
         )
     return Chart(
         title,
@@ -189,32 +188,32 @@ class _Frame:
         left = _NAME + _LETTER * max((len(y.label(value)) for value in vertical.ticks), default=1)
         return cls(x.scale((a for a, _ in points), left, WIDTH - _RIGHT), vertical, x, y)
 
-    def draw(self, title: str, described: str, content: Iterable[str]) -> Markup:
+    def draw(self, title: str, described: str, content: Iterable[str]) -> Html:
         """Return the chart with its axes."""
         bottom, left = HEIGHT - _BOTTOM, self.x.start
         parts = [
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(described)}"><title>{escape(title)}</title>'
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escaped(described)}"><title>{escaped(title)}</title>'
         ]
         for value in self.y.ticks:
             at = self.y(value)
             parts.append(f'<line class="grid" x1="{left:.1f}" x2="{WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
             parts.append(
-                f'<text x="{left - 6:.1f}" y="{at + 4:.1f}" text-anchor="end">{escape(self.y_axis.label(value))}</text>'
+                f'<text x="{left - 6:.1f}" y="{at + 4:.1f}" text-anchor="end">{escaped(self.y_axis.label(value))}</text>'
             )
         parts += [
-            f'<text x="{self.x(value):.1f}" y="{bottom + 16}" text-anchor="{_anchor(self.x(value), self.x_axis.label(value))}">{escape(self.x_axis.label(value))}</text>'
+            f'<text x="{self.x(value):.1f}" y="{bottom + 16}" text-anchor="{_anchor(self.x(value), self.x_axis.label(value))}">{escaped(self.x_axis.label(value))}</text>'
             for value in _thinned(self.x.ticks, self.x_axis.label, WIDTH - left)
         ]
         parts.append(f'<line class="axis" x1="{left:.1f}" x2="{WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>')
         middle = (left + WIDTH - _RIGHT) / 2
         parts.append(
-            f'<text class="name" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(self.x_axis.name)}</text>'
+            f'<text class="name" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escaped(self.x_axis.name)}</text>'
         )
         up = (bottom + _TOP) / 2
         parts.append(
-            f'<text class="name" transform="translate(11 {up}) rotate(-90)" text-anchor="middle">{escape(self.y_axis.name)}</text>'
+            f'<text class="name" transform="translate(11 {up}) rotate(-90)" text-anchor="middle">{escaped(self.y_axis.name)}</text>'
         )
-        return Markup("".join([*parts, *content, "</svg>"]))  # noqa: S704 - all text is escaped above
+        return Html("".join([*parts, *content, "</svg>"]))
 
 
 def _anchor(at: float, text: str) -> str:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from bitesize._version import __version__
 from bitesize.files.atomic import replacing
-from bitesize.files.names import readable
+from bitesize.html.notebook import Html
 from bitesize.memory.sizes import counted, format_size, rounded
+from bitesize.text import readable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
 
 def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> None:
@@ -70,11 +70,9 @@ def _text(value: Any) -> Any:
     return readable(value) if type(value) is str else value
 
 
-def asset(name: str) -> Markup:
+def asset(name: str) -> Html:
     """Return a file of ``templates`` to include unchanged: the style, or a script."""
-    from markupsafe import Markup
-
-    return Markup((files("bitesize.report") / "templates" / name).read_text(encoding="utf-8"))  # noqa: S704 - a file of the package
+    return Html((files("bitesize.report") / "templates" / name).read_text(encoding="utf-8"))
 
 
 def number(value: float | None, digits: int = 3) -> str:

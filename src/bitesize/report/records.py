@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitesize.files.names import readable
 from bitesize.report.evaluation import read_evaluation
+from bitesize.text import readable
 from bitesize.training.run import RunFolder
 from bitesize.training.run_log.file import read_log
 from bitesize.training.saved_epoch import SavedEpoch, read_saved_epoch

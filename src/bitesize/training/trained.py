@@ -368,14 +368,10 @@ def evaluate_source(
         The trained model, rows with labels, and the memory budget of loading.
     on_error, max_bad
         As in `bitesize.Loader`.
-    progress
-        Called with the number of rows done since the last call.
-    planned
-        Called with the adaptations before anything is read.
+    progress, planned, watch
+        Called with the number of rows done since the last call, with the adaptations before anything is read, and with each batch.
     task
         Task that joins the scores, with another threshold than that of the run. Default: the run's.
-    watch
-        Called with the rows of each batch.
 
     Returns
     -------

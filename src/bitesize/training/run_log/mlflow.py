@@ -113,7 +113,7 @@ class MLflow(Writer):
 
 @contextlib.contextmanager
 def _quick(uri: str) -> Iterator[None]:
-    """Let requests within the block fail after seconds, with an error that names the server."""
+    """Make requests within the block fail after seconds, with an error that names the server."""
     added = {name: value for name, value in _QUICK.items() if name not in os.environ}
     os.environ.update(added)
     try:
