@@ -13,23 +13,53 @@ from bitesize.cli.app import app
 from tests.conftest import noise, write_jpeg
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-TRANSLATED = [ROOT / "README.zh.md", *sorted((ROOT / "docs" / "zh").glob("*.md"))]  # with the code of the English pages
-RUN = [page for page in PAGES if page.name != "tutorial.md"]  # which tests/test_tutorial.py runs with its commands
+DOCS = ROOT / "docs"
+TRANSLATED = [ROOT / "README.zh.md", *sorted((DOCS / "zh").glob("*.md"))]  # with the code of the English pages
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(page for page in DOCS.rglob("*.md") if not {"_build", "api", "zh"} & set(page.parts)),
+]
 
 
-@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+def name_of(page):
+    return page.relative_to(ROOT).as_posix() if page.parent != DOCS else page.name
+
+
+def blocks_of(page, marks=""):
+    """Return the blocks of a page that are Python for one framework, or for none."""
+    return re.findall(rf"```python{marks}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+# tests/test_tutorial.py runs the tutorial, with its commands.
+PAGES_WITH_CODE = [page for page in PAGES if blocks_of(page) and page.name != "tutorial.md"]
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=name_of)
 def test_the_python_blocks_of_a_page_run(page, tmp_path, monkeypatch):
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert blocks or page.name != "README.md"
-    monkeypatch.chdir(tmp_path)
-    for i in range(80):
-        write_jpeg(tmp_path / "photos" / ("cat", "dog")[i % 2] / f"{i}.jpg", noise(120, 100, seed=i))
-        folder = tmp_path / "scans" / ("ill", "well")[i % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / f"{i}.npy", np.random.default_rng(i).random((24, 24, 3)))
+    blocks = blocks_of(page)
+    data_of_pages(tmp_path, monkeypatch)
     if any("runs/first" in block for block in blocks):
         a_trained_run()
+    run(blocks, page, monkeypatch)
+
+
+def test_pages_are_found():
+    assert {"README.md", "data.md", "docs/coming-from/keras.md"} <= set(map(name_of, PAGES_WITH_CODE))
+
+
+def data_of_pages(folder, monkeypatch):
+    """Make what pages speak of, and go there: photographs and arrays in class folders."""
+    monkeypatch.chdir(folder)
+    for i in range(80):
+        write_jpeg(folder / "photos" / ("cat", "dog")[i % 2] / f"{i}.jpg", noise(120, 100, seed=i))
+        scans = folder / "scans" / ("ill", "well")[i % 2]
+        scans.mkdir(parents=True, exist_ok=True)
+        np.save(scans / f"{i}.npy", np.random.default_rng(i).random((24, 24, 3)))
+
+
+def run(blocks, page, monkeypatch):
+    """Run the blocks of a page as one module, and close what they have opened."""
     module = ModuleType("page")  # classes of a page are found again by pickle
     monkeypatch.setitem(sys.modules, "page", module)
     names = module.__dict__
@@ -56,18 +86,18 @@ def a_trained_run():
 
 
 @pytest.mark.framework
-def test_the_blocks_for_torch_run(tmp_path, monkeypatch):
-    pytest.importorskip("torch")
-    monkeypatch.chdir(tmp_path)
-    blocks = [
-        block for page in PAGES for block in re.findall(r"```python torch\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-    ]
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "block", "exec"), {})
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")  # Keras, of its own dataset
+@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
+def test_the_blocks_for_a_framework_run(framework, tmp_path, monkeypatch):
+    pytest.importorskip(framework)
+    data_of_pages(tmp_path, monkeypatch)
+    pages = [page for page in PAGES if blocks_of(page, f" {framework}")]
+    assert pages
+    for page in pages:
+        run(blocks_of(page, f" {framework}"), page, monkeypatch)
 
 
-@pytest.mark.parametrize("page", PAGES + TRANSLATED, ids=lambda page: f"{page.relative_to(ROOT)}")
+@pytest.mark.parametrize("page", PAGES + TRANSLATED, ids=name_of)
 def test_links_within_the_project_lead_somewhere(page):
     for target in re.findall(r"\]\(([^):]+)\)", without_blocks(page)):
         path, _, anchor = target.partition("#")

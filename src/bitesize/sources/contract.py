@@ -78,7 +78,7 @@ class RowContract(ABC):
         rows
             Row numbers, shape (k,), in any order; repeats are allowed.
         into
-            For a `Field` an array of shape (k, *shape) in the field's dtype, C-contiguous; for an `Encoded` an object
+            For a `Field` an array of shape ``(k, *shape)`` in the field's dtype, C-contiguous; for an `Encoded` an object
             whose ``put(i, nbytes)`` returns the buffer for the bytes of the i-th row.
 
         Raises

@@ -145,7 +145,7 @@ def new_buffers(spec: Spec, rows: int) -> dict[str, Any]:
     Returns
     -------
     dict of str to (ndarray or EncodedSink)
-        For each `Field` an uninitialized array of shape (rows, *shape) in the field's dtype, for each `Encoded` an empty sink.
+        For each `Field` an uninitialized array of shape ``(rows, *shape)`` in the field's dtype, for each `Encoded` an empty sink.
 
     Examples
     --------
