@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench contract notebooks dist clean
+.PHONY: demo test check bench contract notebooks docs docs-links dist clean
 
 demo: $(VENV)/ready
 	$(BIN)/bitesize demo $(if $(TASK),--task $(TASK))
@@ -54,6 +54,20 @@ dist: .venv-dist/ready
 	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check "build>=1.2" "twine>=6.1" "cffconvert>=2.0"
 	touch $@
 
+# The documentation as a site, in docs/_build/html: every warning is an error, also of links within it. Blocks of code are run by `make test`.
+docs: .venv-docs/ready
+	.venv-docs/bin/python -m sphinx -W --keep-going -n --quiet -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+# Links to other sites, which needs a network.
+docs-links: .venv-docs/ready
+	.venv-docs/bin/python -m sphinx --quiet -b linkcheck docs docs/_build/links
+
+.venv-docs/ready: pyproject.toml
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	touch $@
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
@@ -67,4 +81,4 @@ $(VENV)/ready-dev: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/ready
 
 clean:
-	rm -rf $(VENV) .venv-bench .venv-dist .venv-lowest .venv-mlflow .venv-newest bench/data-cache bench/results build dist bitesize-demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-dist .venv-docs .venv-lowest .venv-mlflow .venv-newest docs/_build docs/reference/api bench/data-cache bench/results build dist bitesize-demo runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -26,9 +26,10 @@ extensions = [
     "sphinx_copybutton",
     "public_names",
     "command_line",
+    "flow_chart",
     "side_by_side",
     "outside_links",
-    "page_languages",
+    "page_context",
 ]
 root_doc = "index"
 templates_path = ["_templates"]
@@ -49,7 +50,20 @@ autodoc_typehints_description_target = "documented_params"
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_type_aliases = {
-    name: name for name in ("ArrayLike", "DTypeLike", "NDArray", "Data", "Labels", "LabelsAs", "Layout", "Last", "Mode", "Pages", "Step")
+    name: name
+    for name in (
+        "ArrayLike",
+        "DTypeLike",
+        "NDArray",
+        "Data",
+        "Labels",
+        "LabelsAs",
+        "Layout",
+        "Last",
+        "Mode",
+        "Pages",
+        "Step",
+    )
 }
 napoleon_google_docstring = False
 napoleon_use_rtype = False
@@ -72,6 +86,7 @@ html_theme = "furo"
 html_title = "bitesize"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {

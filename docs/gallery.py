@@ -21,19 +21,33 @@ from PIL import Image, ImageDraw
 import bitesize as bs
 
 sys.path.insert(0, str(Path(__file__).parent))
-from scene import HEIGHT, WIDTH, scene
+from scene import scene
 
 PAGE = Path(__file__).parent / "gallery.md"
 Picture = NDArray[np.uint8]
 _GAP = 10
-_FIXED = {"resize", "resize-cover", "resize-pad", "center-crop", "grayscale", "color-matrix", "normalize", "scale", "window", "percentiles", "map"}
+_FIXED = {
+    "resize",
+    "resize-cover",
+    "resize-pad",
+    "center-crop",
+    "grayscale",
+    "color-matrix",
+    "normalize",
+    "scale",
+    "window",
+    "percentiles",
+    "map",
+}
 _COLORS = np.array([(0, 0, 0), (230, 160, 40), (40, 120, 220), (220, 50, 50), (250, 230, 60)], float)
 
 
 def pictures_of_page() -> list[tuple[str, str]]:
     """Return the name of each picture, and the code above it."""
     found, code = [], ""
-    for block, name in re.findall(r"```python\n(.*?)```|!\[[^\]]*\]\(gallery/([\w-]+)\.webp\)", PAGE.read_text("utf-8"), re.DOTALL):
+    for block, name in re.findall(
+        r"```python\n(.*?)```|!\[[^\]]*\]\(gallery/([\w-]+)\.webp\)", PAGE.read_text("utf-8"), re.DOTALL
+    ):
         if name:
             found.append((name, code))
         code = block or code
@@ -61,7 +75,9 @@ def beside(pictures: Sequence[Picture]) -> Image.Image:
 
 def rendered(source: bs.Source, transforms: Sequence[Any], seed: int = 0) -> bs.Batch:
     """Return all rows of a source in order, transformed."""
-    with bs.Loader(source, batch_size=len(source), transforms=transforms, memory="256 MiB", shuffle=False, seed=seed) as loader:
+    with bs.Loader(
+        source, batch_size=len(source), transforms=transforms, memory="256 MiB", shuffle=False, seed=seed
+    ) as loader:
         return next(iter(loader)).copy()
 
 
@@ -131,7 +147,7 @@ def inspected(name: str, transforms: Sequence[Any]) -> Image.Image:
             photos.mkdir(parents=True)
             for seed in range(4):
                 Image.fromarray(scene(kind, seed)[0]).save(photos / f"{seed}.png")
-        command = "inspect photos --image-size 96 --rows 4 --draws 2 --out grid.png".split()
+        command = ["inspect", "photos", "--image-size", "96", "--rows", "4", "--draws", "2", "--out", "grid.png"]
         subprocess.run([sys.executable, "-m", "bitesize", *command], cwd=folder, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
         with Image.open(Path(folder) / "grid.png") as grid:
             return grid.convert("RGB")

@@ -27,12 +27,15 @@ def ridge(rng: np.random.Generator, width: int, base: float, height: float) -> N
     """Return the height of a chain of mountains at each column."""
     x = np.linspace(0, 1, width)
     line = sum(
-        height / 2**k * np.abs(np.interp(x * 2**k * 2.2, np.arange(2**k * 3 + 2), rng.random(2**k * 3 + 2))) for k in range(6)
+        height / 2**k * np.abs(np.interp(x * 2**k * 2.2, np.arange(2**k * 3 + 2), rng.random(2**k * 3 + 2)))
+        for k in range(6)
     )
     return base - np.asarray(line)
 
 
-def scene(kind: str = "day", seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def scene(
+    kind: str = "day", seed: int = 0, height: int = HEIGHT, width: int = WIDTH
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return a picture (height, width, 3), and its mask (height, width) with the number of a class for each pixel."""
     rng = np.random.default_rng(seed)
     h, w = height * _SCALE, width * _SCALE
@@ -77,7 +80,12 @@ def _things(draw: ImageDraw.ImageDraw, marks: ImageDraw.ImageDraw, kind: str, w:
     for shape, fill in ((sail, color), (jib, (246, 240, 225))):
         draw.polygon(shape, fill=fill)
         marks.polygon(shape, fill=3)
-    hull = [(x - 0.08 * w, y + 0.015 * h), (x + 0.14 * w, y + 0.015 * h), (x + 0.10 * w, y + 0.055 * h), (x - 0.05 * w, y + 0.055 * h)]
+    hull = [
+        (x - 0.08 * w, y + 0.015 * h),
+        (x + 0.14 * w, y + 0.015 * h),
+        (x + 0.10 * w, y + 0.055 * h),
+        (x - 0.05 * w, y + 0.055 * h),
+    ]
     draw.polygon(hull, fill=(88, 58, 40))
     marks.polygon(hull, fill=3)
     if kind == "day":
@@ -88,5 +96,8 @@ def _things(draw: ImageDraw.ImageDraw, marks: ImageDraw.ImageDraw, kind: str, w:
                 draw.ellipse((left + inset * 0.6, top, left + size - inset * 0.6, top + size * 1.12), fill=color)
         marks.ellipse((left, top, left + size, top + size * 1.12), fill=4)
         middle = left + size / 2
-        draw.polygon([(middle - size * 0.2, top + size), (middle + size * 0.2, top + size), (middle, top + size * 1.35)], fill=(206, 68, 58))
+        draw.polygon(
+            [(middle - size * 0.2, top + size), (middle + size * 0.2, top + size), (middle, top + size * 1.35)],
+            fill=(206, 68, 58),
+        )
         draw.rectangle((middle - size * 0.1, top + size * 1.4, middle + size * 0.1, top + size * 1.56), fill=(96, 64, 40))

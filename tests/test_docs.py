@@ -1,5 +1,6 @@
-"""Every Python block of the README and the documents runs, in a folder that has what they speak of."""
+"""Every Python block of the README and the documents runs, in a folder that has what they speak of; and the site is complete."""
 
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import bitesize
 from bitesize.cli.app import app
 from tests.conftest import noise, write_jpeg
 
@@ -114,3 +116,56 @@ def anchors_of(page):
     """Return the anchors that GitHub makes of the headings."""
     titles = re.findall(r"^#+ (.*)$", without_blocks(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+NAMESPACES = (
+    "bitesize",
+    "bitesize.keras",
+    "bitesize.sklearn",
+    "bitesize.ray",
+    "bitesize.testing",
+    "bitesize.sources",
+    "bitesize.storage",
+)
+
+
+def public_names():
+    """Return the names that have a page in the reference; a name of two namespaces has it in the first."""
+    names, seen = set(), []
+    for namespace in map(importlib.import_module, NAMESPACES):
+        for name in namespace.__all__:
+            thing = getattr(namespace, name)
+            if not isinstance(thing, ModuleType) and not any(thing is other for other in seen):
+                names.add(f"{namespace.__name__}.{name}")
+                seen.append(thing)
+    return names
+
+
+def test_the_reference_has_every_public_name_once():
+    pages = sorted((DOCS / "reference").glob("*.md"))
+    documented = [
+        name for page in pages for name in re.findall(r"^   (bitesize[\w.]+)$", page.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert sorted(documented) == sorted(public_names()), "add the name to a page in docs/reference"
+
+
+def test_every_page_is_in_a_table_of_contents():
+    listed = {DOCS / "index.md"}
+    for page in PAGES:
+        for entries in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+            listed |= {page.parent / f"{entry}.md" for entry in re.findall(r"^[\w/-]+$", entries, re.MULTILINE)}
+    assert {page for page in PAGES if page.is_relative_to(DOCS)} - listed == set()
+
+
+def test_every_transform_has_a_picture_in_the_gallery():
+    gallery = (DOCS / "gallery.md").read_text("utf-8")
+    shown = set(re.findall(r"bs\.(\w+)\(", gallery))
+    kinds = [getattr(bitesize, name) for name in bitesize.__all__]
+    steps = {kind.__name__ for kind in kinds if isinstance(kind, type) and issubclass(kind, bitesize.Transform)}
+    assert steps - {"Transform"} - shown == set(), "add a block and a picture to docs/gallery.md, and run docs/gallery.py"
+    assert all(alt for alt in re.findall(r"!\[(.*?)\]", gallery))
+
+
+def test_every_example_is_listed():
+    listed = set(re.findall(r"\]\(\.\./(examples/[\w/]+\.py)\)", (DOCS / "examples.md").read_text("utf-8")))
+    assert listed == {path.relative_to(ROOT).as_posix() for path in (ROOT / "examples").rglob("*.py")}

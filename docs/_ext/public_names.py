@@ -12,7 +12,15 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 
-NAMESPACES = ("bitesize", "bitesize.keras", "bitesize.sklearn", "bitesize.ray", "bitesize.sources", "bitesize.storage", "bitesize.testing")
+NAMESPACES = (
+    "bitesize",
+    "bitesize.keras",
+    "bitesize.sklearn",
+    "bitesize.ray",
+    "bitesize.sources",
+    "bitesize.storage",
+    "bitesize.testing",
+)
 
 
 @cache
@@ -50,7 +58,9 @@ def name_role(role: str, raw: str, text: str, line: int, inliner: Any, options: 
     literal = nodes.literal(raw, text, classes=["xref", "py"] if target else [])
     if target is None:
         return [literal], []
-    link = addnodes.pending_xref(raw, literal, refdomain="py", reftype="obj", reftarget=target, refexplicit=True, refwarn=False)
+    link = addnodes.pending_xref(
+        raw, literal, refdomain="py", reftype="obj", reftarget=target, refexplicit=True, refwarn=False
+    )
     link["refdoc"] = inliner.document.settings.env.docname
     return [link], []
 
@@ -66,6 +76,9 @@ def name_types(app: Sphinx, document: nodes.document) -> None:
                 link["reftarget"] = target
                 link["reftype"] = "obj"
                 link.attributes.pop("refspecific", None)
+    for text in list(document.findall(nodes.Text)):
+        if text == " -- ":  # between a parameter and its description
+            text.parent.replace(text, nodes.Text(": "))
 
 
 def resolve(app: Sphinx, env: Any, link: addnodes.pending_xref, content: nodes.Node) -> nodes.Node | None:

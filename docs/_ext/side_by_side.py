@@ -12,7 +12,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 def is_title(node: nodes.Node) -> bool:
     """Return whether a paragraph has nothing but bold text."""
-    return isinstance(node, nodes.paragraph) and len(node) == 1 and isinstance(node[0], nodes.strong)
+    return isinstance(node, nodes.paragraph) and [type(part) for part in node if part.astext()] == [nodes.strong]
 
 
 class SideBySide(SphinxPostTransform):
@@ -33,9 +33,9 @@ class SideBySide(SphinxPostTransform):
                     columns = nodes.container(classes=["side-by-side"])
                     section.replace(pairs[0][0], columns)
                     for title, block in pairs:
-                        if title.parent is section:
-                            section.remove(title)
-                        section.remove(block)
+                        for moved in (title, block):
+                            if moved in section.children:
+                                section.remove(moved)
                         columns += nodes.container("", title, block, classes=["side"])
                 elif not pairs:
                     i += 1
