@@ -56,7 +56,7 @@ dist: .venv-dist/ready
 
 # The documentation as a site, in docs/_build/html: every warning is an error, also of links within it. Blocks of code are run by `make test`.
 docs: .venv-docs/ready
-	.venv-docs/bin/python -m sphinx -W --keep-going -n --quiet -b html docs docs/_build/html
+	.venv-docs/bin/python -m sphinx -W --keep-going -n -E --quiet -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 # Links to other sites, which needs a network.

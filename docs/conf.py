@@ -85,6 +85,7 @@ linkcheck_ignore = [r"http://localhost.*", r"https://registry\.example\.com.*"]
 html_theme = "furo"
 html_title = "bitesize"
 html_static_path = ["_static"]
+html_favicon = "_static/logo.svg"
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_copy_source = False

@@ -79,6 +79,28 @@ def name_types(app: Sphinx, document: nodes.document) -> None:
     for text in list(document.findall(nodes.Text)):
         if text == " -- ":  # between a parameter and its description
             text.parent.replace(text, nodes.Text(": "))
+    for name in document.findall(nodes.field_name):
+        if name.astext() == "Variables":  # as Sphinx calls attributes
+            name.children[:] = [nodes.Text("Attributes")]
+
+
+def link_code(app: Sphinx, document: nodes.document) -> None:
+    """Lead the first mention of each public name on a page, such as ``bs.open(...)`` between backquotes, to its page in the reference."""
+    seen = set()
+    if app.env.docname.startswith("reference/"):
+        return
+    for code in list(document.findall(nodes.literal)):
+        found = re.match(r"(bs(?:\.\w+)+)(?:\(.*\))?$", code.astext(), re.DOTALL)
+        target = target_of(found[1]) if found else None
+        ancestor, linked = code.parent, target is None or target in seen
+        while ancestor is not None and not linked:
+            linked = isinstance(ancestor, nodes.reference | nodes.title | addnodes.pending_xref)
+            ancestor = ancestor.parent
+        if not linked:
+            seen.add(target)
+            link = addnodes.pending_xref("", refdomain="py", reftype="obj", reftarget=target, refexplicit=True, refdoc=app.env.docname)
+            code.replace_self(link)
+            link += code
 
 
 def resolve(app: Sphinx, env: Any, link: addnodes.pending_xref, content: nodes.Node) -> nodes.Node | None:
@@ -93,5 +115,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Add the role and the resolver."""
     app.add_role("name", name_role)
     app.connect("doctree-read", name_types)
+    app.connect("doctree-read", link_code)
     app.connect("missing-reference", resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
