@@ -105,7 +105,9 @@ def test_links_within_the_project_lead_somewhere(page):
         path, _, anchor = target.partition("#")
         other = page.parent / path if path else page
         assert other.exists(), target
-        if other != DOCS / "reference" / "command-line.md":  # whose headings are made from the commands; `make docs` checks them
+        if (
+            other != DOCS / "reference" / "command-line.md"
+        ):  # whose headings are made from the commands; `make docs` checks them
             assert not anchor or anchor in anchors_of(other), target
 
 

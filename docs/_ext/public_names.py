@@ -98,7 +98,9 @@ def link_code(app: Sphinx, document: nodes.document) -> None:
             ancestor = ancestor.parent
         if not linked:
             seen.add(target)
-            link = addnodes.pending_xref("", refdomain="py", reftype="obj", reftarget=target, refexplicit=True, refdoc=app.env.docname)
+            link = addnodes.pending_xref(
+                "", refdomain="py", reftype="obj", reftarget=target, refexplicit=True, refdoc=app.env.docname
+            )
             code.replace_self(link)
             link += code
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from bitesize.cli.console import command, console, plain, quoted
+from bitesize.cli.report import say_report
 
 
 @dataclass(frozen=True)
@@ -179,3 +180,4 @@ def _summary(scene: Scene, run: Path, seconds: float, failed: bool, folder: Path
     console.print(
         f"  {plain(command('evaluate', run, folder / scene.folder, '--part', 'val'))}", highlight=False, soft_wrap=True
     )
+    say_report(run)

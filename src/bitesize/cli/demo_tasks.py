@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bitesize.cli.console import command, console, plain, quoted
 from bitesize.cli.demo_masks import write_masks, write_volumes
+from bitesize.cli.report import say_report
 from bitesize.memory.sizes import rounded
 
 # Each shape has a color of its own, about which it varies.
@@ -235,4 +236,5 @@ def demo_task(task: str, folder: Path) -> Compared:
     console.print(f"trivial       {rounded(found.trivial)}, {plain(found.answer)}", highlight=False)
     console.print(f"\nEverything is in [bold]{plain(folder)}[/]. Next:", highlight=False)
     console.print(f"  {plain(command('predict', run, data))}", highlight=False, soft_wrap=True)
+    say_report(run)
     return found

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bitesize.cli.console import print_json, print_warning, say_when_compiling, say_written
+from bitesize.cli.console import console, plain, print_json, print_warning, say_when_compiling, say_written
 from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Json, Memory, Overwrite, refuse_to_replace
 
@@ -75,6 +75,11 @@ def evaluating(rows: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
 
     with counting("report", rows, hide=quiet) as advance:
         yield advance
+
+
+def say_report(run: Path) -> None:
+    """Print where the report of a run is."""
+    console.print(f"  open [bold]{plain(run / 'report.html')}[/] in a browser", highlight=False, soft_wrap=True)
 
 
 def write_after_training(job: Any, run: Any, *, quiet: bool) -> str | None:
