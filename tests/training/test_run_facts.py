@@ -45,3 +45,17 @@ def test_tags_and_numbers_and_masks_are_shown():
     ]
     volumes = page_of(MaskPredictions(np.zeros((1, 4, 8, 8), np.uint8), ("sky",), (0,), str))
     assert len(volumes.images) == 1
+
+
+def test_predicting_and_evaluating_report_their_rows(capsys):
+    pytest.importorskip("keras")
+    model = bs.load(RUN)
+    values = np.random.default_rng(0).normal(size=(70, 2)).astype(np.float32)
+    seen = []
+    model.predict(values, progress=seen.append)
+    assert sum(seen) == 70
+    seen.clear()
+    model.evaluate(values, ["left", "right"] * 35, progress=seen.append)
+    assert sum(seen) == 70
+    model.predict(values, progress=True)
+    assert capsys.readouterr().err.startswith("predicting: 70/70 rows, ")

@@ -1,4 +1,4 @@
-"""Progress of long work: on a terminal one updated line that always fits; elsewhere one line per minute, for logs."""
+"""Progress of long work: on a terminal and in a notebook one updated line that always fits; elsewhere one line per minute, for logs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bitesize.cli.cell_line import CellLine, in_cell
+from bitesize.cli.console import console as stdout
 from bitesize.cli.console import errors
 
 # Often enough to show progress in a log, rarely enough not to fill it.
@@ -48,6 +50,11 @@ class Figures:
     unit: str = ""
     others: tuple[str, ...] = ()
     left: float | None = None
+
+    @property
+    def share(self) -> float:
+        """Part that is done, 0 to 1."""
+        return min(1.0, self.done / max(self.total, 1))
 
     def text(self) -> str:
         """Return all figures as one line for a log."""
@@ -133,11 +140,13 @@ class Moving:
 
     def __init__(self, figures: Callable[[], Figures | None], console: Console, *, hide: bool = False) -> None:
         self._figures, self._hide = figures, hide
-        self._live = (
-            Live(get_renderable=self._shown, console=console, transient=True, refresh_per_second=5)
-            if console.is_interactive and not hide
-            else None
-        )
+        self._live: Live | CellLine | None = None
+        if console.is_interactive and not hide:
+            self._live = (
+                CellLine(figures, console, (stdout, errors))
+                if in_cell()
+                else Live(get_renderable=self._shown, console=console, transient=True, refresh_per_second=5)
+            )
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from bitesize.errors import BadSetting, NotLazy
+from bitesize.html.progress import totals
 from bitesize.lazy.axes import integer
 from bitesize.lazy.base import SMALL, require_room
 from bitesize.lazy.calculating import Calculating
@@ -233,7 +234,7 @@ class LazyArray(Calculating, Shaping, Casting, Reducing):
         raise NoSuchMethod(ways_on(f"array.{name}", self))
 
     def save(
-        self, path: str | os.PathLike[str], memory: int | str | Budget = "128 MiB", progress: Progress | None = None
+        self, path: str | os.PathLike[str], memory: int | str | Budget = "128 MiB", progress: Progress | bool | None = None
     ) -> Path:
         """Write the array to a `.npy` file, block by block: the same file as ``np.save(path, np.asarray(lazy))``.
 
@@ -247,7 +248,7 @@ class LazyArray(Calculating, Shaping, Casting, Reducing):
         memory
             Bytes to use, or a `Budget`. More than the default is faster only for parts in Fortran order.
         progress
-            Called after each block with the bytes written so far, and the total.
+            Called after each block with the bytes written so far, and the total; or True, which shows a bar.
 
         Returns
         -------
@@ -270,4 +271,4 @@ class LazyArray(Calculating, Shaping, Casting, Reducing):
         ...     path.name, np.load(path).shape
         ('all.npy', (3, 3))
         """
-        return save(self._node, path, memory, progress)
+        return save(self._node, path, memory, totals(progress, "writing", "bytes"))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from bitesize.errors import BadSetting
+from bitesize.html.progress import totals
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.packed.manifest import valid_split
 from bitesize.packing.destination import destination_of
@@ -32,7 +33,7 @@ def pack(
     on_error: Literal["raise", "skip"] = "raise",
     max_bad: float = 0.01,
     verify: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> PackReport:
     """Collect or decode data once into a packed store: few large plain files, which `bitesize.open` opens.
 
@@ -71,7 +72,7 @@ def pack(
     verify
         Whether to read the finished store, and compare all checksums.
     progress
-        Called with the number of rows done and the total number of rows.
+        Called with the number of rows done and the total number of rows; or True, which shows a bar.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def pack(
     (6, 2)
     """
     settings = PackSettings(kind, transforms, max_side, quality, shard_size, on_error, max_bad, threads)
-    return pack_with(data, out, settings, memory=memory, verify=verify, progress=progress)
+    return pack_with(data, out, settings, memory=memory, verify=verify, progress=totals(progress, "packing"))
 
 
 def pack_with(

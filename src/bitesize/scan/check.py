@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bitesize.errors import BadFile, BadSetting
+from bitesize.html.progress import counts
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import check_threads
 from bitesize.scan.classes import class_counts, unbalanced
@@ -26,7 +27,7 @@ def check(
     memory: int | str | Budget = "auto",
     *,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Findings:
     """Read every row once, and report all problems that may harm training.
 
@@ -39,7 +40,7 @@ def check(
     threads
         Number of threads that read and decode. Default: the number of processors.
     progress
-        Called with the number of rows that were read since the last call.
+        Called with the number of rows that were read since the last call; or True, which shows a bar.
 
     Returns
     -------
@@ -64,7 +65,8 @@ def check(
     """
     parts, budget = named_parts(data), as_budget(memory)
     check_threads(threads)
-    return check_parts(parts, budget, lambda name, facts: read_contents(parts[name], facts, budget, threads, progress))
+    count = counts(progress, "checking", sum(map(len, parts.values())))
+    return check_parts(parts, budget, lambda name, facts: read_contents(parts[name], facts, budget, threads, count))
 
 
 def named_parts(data: Source | Mapping[str, Source]) -> dict[str, Source]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from bitesize.errors import BadFile, BadSetting, BitesizeError
 from bitesize.html.notebook import output, table
+from bitesize.html.progress import totals
 from bitesize.kernels.warm import compiling
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.limits import check_threads
@@ -97,7 +98,7 @@ def statistics(
     *,
     threads: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> Statistics:
     """Compute mean, deviation, minimum and maximum of each channel of ``x`` (see `Source.primary`), and count the classes.
 
@@ -114,7 +115,7 @@ def statistics(
     on_error
         What to do when a row cannot be read: ``"raise"`` or ``"skip"``.
     progress
-        Called with the number of rows done and the total number of rows.
+        Called with the number of rows done and the total number of rows; or True, which shows a bar.
 
     Returns
     -------
@@ -139,11 +140,12 @@ def statistics(
     """
     total = Total(source, on_error)
     check_threads(threads)
+    report = totals(progress, "reading")
     with closing(measured(source, range(len(source)), as_budget(memory), threads)) as parts:
         for part in parts:
             total.add(part)
-            if progress is not None:
-                progress(total.seen, len(source))
+            if report is not None:
+                report(total.seen, len(source))
     return total.statistics()
 
 

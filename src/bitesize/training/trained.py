@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, DoesNotFit, NotFound
+from bitesize.html.progress import Counts, counts, ignore
 from bitesize.memory.budget import Budget, as_budget
 from bitesize.memory.charge import Charge
 from bitesize.sources.base import Source
 from bitesize.sources.contents import shown
-from bitesize.sources.explanation import counted_reason
 from bitesize.sources.open import open as open_data
 from bitesize.storage import paths
 from bitesize.storage.url import is_url
@@ -27,6 +27,8 @@ from bitesize.training.given import Given
 from bitesize.training.mask_predictions import MaskPredictions
 from bitesize.training.numbered import find_run
 from bitesize.training.predicting import Block, OnError, Predictor, pieces_of, reason_of
+from bitesize.training.prediction_notes import log_prediction
+from bitesize.training.prediction_notes import notes_on as notes_on
 from bitesize.training.predictions import NumberPredictions, Predictions, TagPredictions
 from bitesize.training.run import RunFolder
 from bitesize.training.run_facts import RunFacts
@@ -103,16 +105,6 @@ def load(run: str | os.PathLike[str]) -> TrainedModel:
     return model
 
 
-def _log_prediction(given: Given, errors: dict[int, str], lines: list[str]) -> None:
-    """Log the adaptations of the data, and rows without a prediction."""
-    if errors:
-        row, reason = next(iter(errors.items()))
-        rows = "1 row has" if len(errors) == 1 else f"{len(errors):,} rows have"
-        _log.warning("predict: %s no prediction; %s: %s", rows, given.describe(row), reason)
-    for line in lines:
-        (_log.warning if line.startswith("warning: ") else _log.info)("predict: %s", line.removeprefix("warning: "))
-
-
 class TrainedModel(RunFacts):
     """Trained model from `load`, with the classes, settings and transforms of its run.
 
@@ -167,7 +159,14 @@ class TrainedModel(RunFacts):
         self.transforms: list[Transform] = run.transforms()
         self.model: Any = getattr(self._scorer.model, "estimator", self._scorer.model)
 
-    def predict(self, data: Any, *, memory: int | str | Budget = "auto", on_error: OnError = "skip") -> AnyPredictions:
+    def predict(
+        self,
+        data: Any,
+        *,
+        memory: int | str | Budget = "auto",
+        on_error: OnError = "skip",
+        progress: Counts | bool | None = None,
+    ) -> AnyPredictions:
         """Predict the class, the tags, the numbers or the mask of each row, in the given order.
 
         Rows are adapted to the training data, like validation data: images are decoded to the same mode and resized, and values
@@ -185,6 +184,8 @@ class TrainedModel(RunFacts):
         on_error
             Action for a row that cannot be read. ``"skip"``: keep its position, without a label, with the reason in ``errors``.
             ``"raise"``: raise an error.
+        progress
+            Called with the number of rows that were predicted since the last call; or True, which shows a bar.
 
         Returns
         -------
@@ -216,27 +217,29 @@ class TrainedModel(RunFacts):
         task = self._scorer.task
         charge = _charged(budget, len(given), task, self.folder)
         try:
-            predictions, errors, first = self._predict_all(given, budget, on_error)
+            predictions, errors, first = self._predict_all(
+                given, budget, on_error, counts(progress, "predicting", len(given))
+            )
         finally:
             charge.release()
         if first is not None and len(errors) == len(given):
             raise first
         lines = [*notes_on(given), *self._scorer.said]
-        _log_prediction(given, errors, lines)
+        log_prediction(given, errors, lines)
         found: AnyPredictions = task.result(predictions, given.describe, errors, lines)
         if isinstance(found, MaskPredictions):
             found.size = partial(given.image_size, dimensions=found.masks.ndim - 1)
         return found
 
     def _predict_all(
-        self, given: Given, budget: Budget, on_error: OnError
+        self, given: Given, budget: Budget, on_error: OnError, progress: Counts | None
     ) -> tuple[NDArray[np.float32], dict[int, str], Exception | None]:
         """Return the predictions of all rows, the reasons of rows without one, and the first of their errors."""
         task = self._scorer.task
         predictions = task.empty(len(given))
         errors: dict[int, str] = {}
         first: Exception | None = None
-        for block in predict_blocks(self, given, budget, on_error):
+        for block in predict_blocks(self, given, budget, on_error, progress or ignore):
             predictions[block.start : block.start + len(block.predictions)] = task.held(block.predictions)
             errors |= {row: reason_of(error, given.describe(row)) for row, error in block.reasons.items()}
             first = first or next(iter(block.reasons.values()), None)
@@ -255,6 +258,7 @@ class TrainedModel(RunFacts):
         memory: int | str | Budget = "auto",
         on_error: OnError = "raise",
         max_bad: float = 0.01,
+        progress: Counts | bool | None = None,
     ) -> dict[str, Any]:
         """Measure loss and metrics on data with labels; each row counts once.
 
@@ -266,6 +270,8 @@ class TrainedModel(RunFacts):
             Memory budget of loading.
         on_error, max_bad
             As in `bitesize.Loader`.
+        progress
+            As in `predict`.
 
         Returns
         -------
@@ -290,7 +296,8 @@ class TrainedModel(RunFacts):
         if labels is not None and not isinstance(labels, str):
             data, labels = open_data(data, labels), None
         source = open_for_run({**self.config, "classes": self.names}, data, {}, labels=labels, labeled=True)
-        return evaluate_source(self, source, memory, on_error, max_bad)
+        report = counts(progress, "evaluating", len(source)) or ignore
+        return evaluate_source(self, source, memory, on_error, max_bad, report)
 
     def __repr__(self) -> str:
         many = self._scorer.task.many
@@ -313,7 +320,7 @@ def _charged(budget: Budget, rows: int, task: Task, run: os.PathLike[str]) -> Ch
 
 
 def predict_blocks(
-    model: TrainedModel, given: Given, budget: Budget, on_error: OnError, progress: Callable[[int], None] = lambda rows: None
+    model: TrainedModel, given: Given, budget: Budget, on_error: OnError, progress: Counts = ignore
 ) -> Iterator[Block]:
     """Predict block by block, for results that are written while they come; see `TrainedModel.predict`.
 
@@ -343,19 +350,13 @@ def predict_blocks(
         scorer.said += predictor.warnings()
 
 
-def notes_on(given: Given) -> list[str]:
-    """Return lines about the layout of data, and about files left out."""
-    left = ", ".join(counted_reason(count, why) for why, count in given.left_out.items())
-    return [*dict.fromkeys(given.said), *([f"left out: {left}"] if left else [])]
-
-
 def evaluate_source(
     model: TrainedModel,
     source: Source,
     memory: Any,
     on_error: OnError,
     max_bad: float,
-    progress: Callable[[int], None] = lambda rows: None,
+    progress: Counts = ignore,
     planned: Callable[[list[str]], None] = lambda said: None,
     task: Task | None = None,
     watch: Callable[[Scored], None] = lambda scored: None,
