@@ -91,6 +91,13 @@ def test_in_a_notebook_the_outputs_and_names_that_keep_batches_are_named(tmp_pat
         cell("del kept, batch")
         cell("for batch in loader: pass")
         cell("ys = [batch['y'] for batch in loader]; len(ys)")
+        cell("c = next(iter(loader)); c")
+        cell("next(iter(loader))")
+        cell("for batch in loader: pass")
+        cell("%xdel _10")
+        cell("%xdel _11")
+        cell("del batch")
+        cell("for batch in loader: pass")
         cell("loader.close()")
     """
     done = subprocess.run(
@@ -98,5 +105,8 @@ def test_in_a_notebook_the_outputs_and_names_that_keep_batches_are_named(tmp_pat
         capture_output=True, text=True, check=False, timeout=100, env={**os.environ, "IPYTHONDIR": str(tmp_path)},
     )  # fmt: skip
     said = [line.partition(":") for line in done.stderr.splitlines() if line.startswith(("NoneType:", "BatchesHeld:"))]
-    assert [kind for kind, _, _ in said] == ["NoneType"] * 4 + ["BatchesHeld"] + ["NoneType"] * 5, done.stderr
+    kinds = ["NoneType"] * 4 + ["BatchesHeld"] + ["NoneType"] * 6 + ["BatchesHeld"] + ["NoneType"] * 5
+    assert [kind for kind, _, _ in said] == kinds, done.stderr
+    assert "kept by Out[10], Out[11] (`%xdel _10`, `%xdel _11`, each in a cell of its own, delete them" in said[11][2]
+    assert "and batch (`del batch`)" in said[11][2]
     assert "kept by Out[3] (`%xdel _3` deletes it and its other names) and kept, batch (`del kept, batch`)" in said[4][2]

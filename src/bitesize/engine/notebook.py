@@ -32,6 +32,12 @@ def kept_in_notebook(ring: Ring) -> str:
         and _looks_at(value, slots)
     ]
     kept = [f"Out[{n}] (`%xdel _{n}` deletes it and its other names)" for n in shown]
+    if len(shown) > 1:
+        # IPython fails at a second `%xdel` in the same cell, and `%reset out` leaves references in `user_ns_hidden`.
+        deleted = ", ".join(f"`%xdel _{n}`" for n in shown)
+        kept = [
+            f"{', '.join(f'Out[{n}]' for n in shown)} ({deleted}, each in a cell of its own, delete them and their other names)"
+        ]
     if names:
         kept.append(f"{', '.join(names)} (`del {', '.join(names)}`)")
     return f"In this notebook, batches are kept by {' and '.join(kept)}." if kept else ""
