@@ -12,6 +12,7 @@ from tests.conftest import noise, write_jpeg
 
 from bitesize.cli.app import app
 from bitesize.cli.examples import EXAMPLES
+from bitesize.packages import is_installed
 
 COMMANDS = typer.main.get_command(app).commands
 ALL = [(name, command) for name, examples in EXAMPLES.items() if not name or name in COMMANDS for command, _ in examples]
@@ -53,8 +54,8 @@ def test_an_example_is_understood(name, command, place, monkeypatch):
 def test_the_examples_run(place):
     examples = list(dict.fromkeys(command for _, command in ALL))
     for command in [each for each in examples if not each.startswith(PARSED)]:
-        if "--model cnn" in command:
-            pytest.importorskip("keras")
+        if "--model cnn" in command and not is_installed("keras"):
+            continue
         if "--overwrite" not in command:
             (place / "predictions.csv").unlink(missing_ok=True)  # of another example
         run(*shlex.split(command)[1:], cwd=place)

@@ -1,12 +1,8 @@
-"""`bitesize doctor`: what this machine and this environment have, what limits them, and what is missing."""
+"""`bitesize doctor`: what this machine and this environment have, what limits them, and what is missing or wrong."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import re
-import tempfile
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,31 +11,14 @@ import typer
 from bitesize.cli.console import console, plain, print_json
 from bitesize.cli.options import Json
 
-# What each extra is for.
-EXTRAS = {
-    "keras": "train, evaluate and predict with Keras on JAX",
-    "torch": "the same with PyTorch, on a CPU the fastest backend",
-    "tensorflow": "the same with TensorFlow",
-    "sklearn": "models of scikit-learn: --model sklearn:SGDClassifier",
-    "hdf5": "HDF5 files",
-    "zarr": "Zarr arrays",
-    "parquet": "Parquet and Feather files",
-    "huggingface": "datasets of Hugging Face",
-    "tiff": "TIFF of many bands, floats, tiles and pages; 16-bit color PNG",
-    "dicom": "DICOM images and series",
-    "nifti": "NIfTI volumes",
-    "heic": "HEIC images",
-    "remote": "data in S3, GCS, Azure and on web servers",
-    "aws": "profiles of AWS with roles or single sign-on",
-    "ray": "several processes and machines: --workers",
-    "tensorboard": "training in TensorBoard: --log tensorboard",
-    "mlflow": "training in MLflow: --log mlflow",
-    "wandb": "training in Weights & Biases: --log wandb",
-    "prometheus": "the present figures of training for Prometheus: --prometheus",
-}
-_DISK_NBYTES = 64 << 20
-_BLOCK = 4 << 20
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+EXIT_FOUND = 3
+# Variables that change what bitesize and the backends do; those with secrets are not among them.
+_VARIABLES = (
+    "KERAS_BACKEND", "CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE", "OMP_NUM_THREADS", "NUMBA_CACHE_DIR",
+    "NUMBA_DISABLE_JIT", "BITESIZE_DEBUG", "BITESIZE_RANK_TIMEOUT", "RAY_ADDRESS", "WORLD_SIZE", "LD_PRELOAD",
+)  # fmt: skip
+# Keras with a backend takes about 0.7 GiB.
+_LITTLE = 1 << 30
 
 
 def doctor(
@@ -49,16 +28,33 @@ def doctor(
     ] = ".",
     json: Json = False,
 ) -> None:
-    """Show versions, backends, memory limits, processors, the speed of a disk, and what missing packages would add."""
+    """Show versions, backend, GPU, memory limits, processors, the speed of a disk, what missing packages would add, and what is wrong.
+
+    Exit codes: 0: no problems; 3: problems, which are listed.
+    """
+    from bitesize.cli import doctor_machine as machine
+    from bitesize.cli import doctor_packages as packages
     from bitesize.errors import NotFound
 
     if not os.path.isdir(folder):
         raise NotFound(f"the folder {folder} does not exist")
-    found = {"machine": _machine(), "limits": _limits(), "backend": _backend(), "disk": _disk(folder), "extras": _extras()}
+    found: dict[str, Any] = {"problems": []}
+    for name, ask in (
+        ("machine", _machine), ("limits", _limits), ("environment", _environment), ("backend", machine.backend), ("gpus", machine.gpus),
+        ("disk", lambda: machine.disk(folder)), ("extras", packages.extras), ("packages", packages.problems_of_packages),
+    ):  # fmt: skip
+        try:
+            found[name] = ask()
+        except Exception as error:  # a sandbox may refuse anything; the other answers help all the same
+            found[name] = None
+            found["problems"].append(f"{name} could not be examined: {type(error).__name__}: {error}")
+    found["problems"] += _problems(found)
     if json:
         print_json(found)
-        return
-    _print(found)
+    else:
+        _print(found)
+    if found["problems"]:
+        raise typer.Exit(EXIT_FOUND)
 
 
 def _machine() -> dict[str, Any]:
@@ -69,127 +65,118 @@ def _machine() -> dict[str, Any]:
 
 
 def _limits() -> list[dict[str, Any]]:
+    """Return the limits of memory, the one that applies first."""
     from bitesize.memory.limits import limits
 
-    return [{"name": limit.name, "room": limit.room} for limit in limits()]
+    return [{"name": limit.name, "room": limit.room} for limit in sorted(limits(), key=lambda limit: limit.room)]
 
 
-def _backend() -> dict[str, Any]:
-    """Return the backend that Keras will use, with its devices; or why there is none."""
-    from bitesize.errors import BitesizeError
-    from bitesize.training.backend import choose_backend
-
-    try:
-        name = choose_backend()
-    except BitesizeError as error:
-        return {"name": None, "problem": str(error), "devices": []}
-    try:
-        return {"name": name, "problem": None, "devices": _devices(name)}
-    except Exception as error:  # a broken installation raises anything
-        return {"name": name, "problem": f"{type(error).__name__}: {error}", "devices": []}
+def _environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
-def _devices(backend: str) -> list[str]:
-    if backend == "torch":
-        import torch
+def _problems(found: dict[str, Any]) -> list[str]:
+    from bitesize.cli.doctor_machine import unused_gpu
+    from bitesize.memory.sizes import format_size
 
-        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    if backend == "jax":
-        import jax
-
-        return [each.device_kind for each in jax.devices() if each.platform != "cpu"]
-    import tensorflow
-
-    return [each.name for each in tensorflow.config.list_physical_devices("GPU")]
-
-
-def _disk(folder: str) -> dict[str, Any]:
-    """Return the speed of writing and of reading a file, in bytes per second, and the free bytes."""
-    import shutil
-
-    found: dict[str, Any] = {"folder": folder, "free": shutil.disk_usage(folder).free, "write": None, "read": None}
-    try:
-        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-            block = os.urandom(_BLOCK)
-            began = time.perf_counter()
-            for _ in range(_DISK_NBYTES // _BLOCK):
-                file.write(block)
-            os.fsync(file.fileno())
-            found["write"] = _DISK_NBYTES / (time.perf_counter() - began)
-            if hasattr(os, "posix_fadvise"):  # elsewhere, the file would be read from memory
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-                file.seek(0)
-                began = time.perf_counter()
-                while file.read(_BLOCK):
-                    pass
-                found["read"] = _DISK_NBYTES / (time.perf_counter() - began)
-    except OSError as error:
-        found["problem"] = str(error)
-    return found
-
-
-def _extras() -> list[dict[str, Any]]:
-    """Return for each extra its packages that are missing, and what it is for."""
-    needs: dict[str, list[str]] = {name: [] for name in EXTRAS}
-    for line in importlib.metadata.requires("bitesize") or ():
-        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
-        package = _NAME.match(line)
-        if extra and package and extra[1] in needs:
-            needs[extra[1]].append(package[0])
-    return [
-        {"name": name, "for": use, "missing": [each for each in needs[name] if not _is_there(each)]}
-        for name, use in EXTRAS.items()
-    ]
-
-
-def _is_there(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        # Another build of the same package, such as tensorflow-cpu.
-        return any(
-            name.partition("-")[0] == package
-            for names in importlib.metadata.packages_distributions().values()
-            for name in names
+    problems = list(found.pop("packages") or [])
+    if found["backend"]:
+        problems += filter(None, [found["backend"]["problem"], unused_gpu(found["backend"], found["gpus"] or [])])
+    if found["limits"] and found["limits"][0]["room"] < _LITTLE:
+        limit = found["limits"][0]
+        problems.append(
+            f"{format_size(limit['room'])} of memory are left ({limit['name']}): Keras alone takes about 0.7 GiB"
         )
-    return True
+    return problems
 
 
 def _print(found: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from bitesize.memory.sizes import format_size
+    from bitesize.cli.help import entries, print_lines
     from bitesize.packages import pip_install_extra
 
-    machine, backend, disk = found["machine"], found["backend"], found["disk"]
-    versions = machine["versions"]
-    lines = [
-        ["bitesize", f"{versions['bitesize']} on Python {versions['python']}, {machine['system']}"],
-        ["processors", f"{machine['usable_processors']} usable of {machine['threads']}: {machine['processor']}"],
-        ["memory", f"{format_size(machine['memory'])} in the machine"],
-        *(["", f"{format_size(limit['room'])} left: {limit['name']}"] for limit in found["limits"]),
-        ["Keras", backend["problem"] or f"{backend['name']}; {', '.join(backend['devices']) or 'no GPU'}"],
-        [f"disk of {Path(disk['folder']).resolve()}", _of_disk(disk)],
-    ]
-    for name, text in lines:
-        console.print(f"[bold]{plain(name):<12}[/] {plain(text)}", highlight=False, soft_wrap=True)
+    print_lines(entries(_facts(found)))
+    if found["extras"]:
+        console.print()
+        extras = Table("extra", "installed", "for", box=None, padding=(0, 2))
+        for each in found["extras"]:
+            extras.add_row(each["name"], "no" if each["missing"] else "too old" if each["old"] else "yes", each["for"])
+        console.print_table(extras)
+        missing = [each["name"] for each in found["extras"] if each["missing"]]
+        if missing:
+            console.print(
+                f"\nA missing extra is added with, for example, {plain(pip_install_extra(missing[0]))}", highlight=False
+            )
     console.print()
-    table = Table("extra", "installed", "for", box=None, padding=(0, 2))
-    for each in found["extras"]:
-        table.add_row(each["name"], "no" if each["missing"] else "yes", each["for"])
-    console.print_table(table)
-    missing = [each["name"] for each in found["extras"] if each["missing"]]
-    if missing:
-        console.print(
-            f"\nA missing extra is added with, for example, {plain(pip_install_extra(missing[0]))}", highlight=False
+    if not found["problems"]:
+        console.print("no problems found", highlight=False)
+    for problem in found["problems"]:
+        console.print(f"[bold red]problem:[/] {plain(problem)}", highlight=False)
+
+
+def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what was found, as names and texts."""
+    from bitesize.memory.sizes import format_size
+
+    machine, limits, lines = found["machine"], found["limits"], []
+    if machine:
+        versions = dict(machine["versions"])
+        lines.append(("bitesize", f"{versions.pop('bitesize')} on Python {versions.pop('python')}, {machine['system']}"))
+        lines.append(("with", ", ".join(f"{name} {version}" for name, version in versions.items())))
+        lines.append(
+            ("processors", f"{machine['usable_processors']} usable of {machine['threads']}: {machine['processor']}")
         )
+    if limits:
+        room = limits[0]["room"]
+        total = f" of {format_size(machine['memory'])}" if machine else ""
+        lines.append(("memory", f"{format_size(room)} left{total}; the limit that applies is {limits[0]['name']}"))
+        lines += [("limit", f"{format_size(each['room'])} left; {each['name']}") for each in limits[1:]]
+        lines.append(
+            (
+                "loading",
+                f"takes up to {format_size(room // 4)} by default, or {format_size(room * 3 // 4)} if the data needs it (--memory)",
+            )
+        )
+    lines += _of_backend(found["backend"], found["gpus"] or [])
+    if found["disk"]:
+        lines.append(
+            (
+                "disk",
+                f"{Path(found['disk']['folder']).resolve()} ({found['disk']['system'] or 'unknown'}): {_of_disk(found['disk'])}",
+            )
+        )
+    lines += [("set", f"{name}={value}") for name, value in (found["environment"] or {}).items()]
+    return lines
+
+
+def _of_backend(backend: dict[str, Any] | None, gpus: list[str]) -> list[tuple[str, str]]:
+    there = ("GPU", "; ".join(gpus) or "none found")
+    if not backend or backend["name"] is None:
+        return [("Keras", f"cannot be used: {backend['missing']}" if backend else "not known"), there]
+    if backend["problem"]:
+        return [("Keras", f"with {backend['name']}: cannot be loaded"), there]
+    why = (
+        f"chosen by {backend['chosen_by']}"
+        if backend["chosen_by"]
+        else "the first that is installed of torch, tensorflow and jax; KERAS_BACKEND chooses another"
+    )
+    used = f"Keras uses {', '.join(backend['devices'])}" if backend["devices"] else "Keras uses the CPU"
+    return [
+        ("Keras", f"{backend['keras']} with {backend['name']} {backend['version']} ({why})"),
+        ("GPU", f"{there[1]}. {used}" if gpus or backend["devices"] else f"{there[1]}; {used}"),
+    ]
 
 
 def _of_disk(disk: dict[str, Any]) -> str:
     from bitesize.memory.sizes import format_size
 
-    free = f"{format_size(disk['free'])} free"
-    if "problem" in disk:
-        return f"{free}; not measured: {disk['problem']}"
-    read = "reading is not measured here" if disk["read"] is None else f"reads {format_size(int(disk['read']))}/s"
-    return f"{free}, writes {format_size(int(disk['write']))}/s, {read}"
+    free = "" if disk["free"] is None else f"{format_size(disk['free'])} free, "
+    if disk["problem"]:
+        return f"{free}not measured: {disk['problem']}"
+    read = (
+        "reading is not measured: it would come from memory"
+        if disk["read"] is None
+        else f"reads {format_size(int(disk['read']))}/s, both past the page cache, 64 MiB by one thread"
+    )
+    return f"{free}writes {format_size(int(disk['write']))}/s, {read}"

@@ -39,7 +39,7 @@ EXIT_CODES = {
     0: "success",
     1: "an error, which is printed",
     2: "wrong usage: an unknown option, or a value that is no number",
-    3: "check found problems, or pack --verify found damaged shards",
+    3: "check or doctor found problems, or pack --verify found damaged shards",
     130: "interrupted by Ctrl-C",
     141: "the program that reads the output ended first, such as head",
     143: "ended by SIGTERM",
@@ -57,7 +57,7 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""
-        _print([*_usage(self, ctx), *_parameters(self, ctx), *_examples(self.name)])
+        print_lines([*_usage(self, ctx), *_parameters(self, ctx), *_examples(self.name)])
 
 
 class Group(TyperGroup):
@@ -70,8 +70,8 @@ class Group(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""
         lines = [*_usage(self, ctx), *_commands(self, ctx), *_parameters(self, ctx), *_examples("")]
-        codes = _entries((str(code), text) for code, text in EXIT_CODES.items())
-        _print([*lines, _heading("Exit codes"), *codes])
+        codes = entries((str(code), text) for code, text in EXIT_CODES.items())
+        print_lines([*lines, _heading("Exit codes"), *codes])
 
 
 def group_of(name: str) -> str | None:
@@ -83,8 +83,8 @@ def _width() -> int:
     return min(console.width, _MOST_WIDTH)
 
 
-def _print(lines: Iterable[Text]) -> None:
-    """Print lines unbroken, here rather than by typer, which knows neither NO_COLOR nor closed pipes."""
+def print_lines(lines: Iterable[Text]) -> None:
+    """Print lines unbroken: here rather than by typer, which knows neither NO_COLOR nor closed pipes."""
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
 
@@ -118,7 +118,7 @@ def _commands(group: Any, ctx: Any) -> list[Text]:
         command = group.get_command(ctx, name)
         first = " ".join((command.help or "").split("\n\n")[0].split()).split(". ")[0].rstrip(".")
         groups.setdefault(str(command.rich_help_panel), []).append((name, first))
-    return [line for title, entries in groups.items() for line in (_heading(title), *_entries(entries))]
+    return [line for title, pairs in groups.items() for line in (_heading(title), *entries(pairs))]
 
 
 def _parameters(command: Any, ctx: Any) -> list[Text]:
@@ -130,7 +130,7 @@ def _parameters(command: Any, ctx: Any) -> list[Text]:
             continue
         title = "Arguments" if each.param_type_name == "argument" else group_of(each.name) or "Other"
         groups[title].append((_name(each), _help(each)))
-    return [line for title, entries in groups.items() if entries for line in (_heading(title), *_entries(entries))]
+    return [line for title, pairs in groups.items() if pairs for line in (_heading(title), *entries(pairs))]
 
 
 def _name(parameter: Any) -> str:
@@ -161,12 +161,12 @@ def _help(parameter: Any) -> str:
     return f"{text} [default: {default}]" if shown else text
 
 
-def _entries(entries: Iterable[tuple[str, str]]) -> list[Text]:
+def entries(named: Iterable[tuple[str, str]]) -> list[Text]:
     """Return names with their texts: beside them, or below where the terminal is narrow or a name is long."""
-    entries, width, lines = list(entries), _width(), []
+    pairs, width, lines = list(named), _width(), []
     beside = width >= _NARROW
-    indent = min(_NAMES, max(len(name) for name, _ in entries) + 4) if beside else 6
-    for name, text in entries:
+    indent = min(_NAMES, max(len(name) for name, _ in pairs) + 4) if beside else 6
+    for name, text in pairs:
         wrapped = _wrapped(text, width - indent)
         line = Text("  ").append(name, style="cyan")
         if beside and len(name) + 4 <= indent and wrapped:

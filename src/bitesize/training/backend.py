@@ -35,9 +35,7 @@ def choose_backend(feature: str = "training") -> str:
     there = [name for name in _PREFERRED if is_installed(name)]
     if not is_installed("keras"):
         raise MissingPackage(f"{feature} needs Keras: {pip_install('keras', *([] if there else ['jax']))}")
-    backend, origin = os.environ.get("KERAS_BACKEND"), "KERAS_BACKEND"
-    if not backend:
-        backend, origin = _configured(), str(_config_path())
+    backend, origin = chosen_backend()
     if backend:
         if not is_installed(backend):
             raise MissingPackage(f"{origin} sets the Keras backend to {backend}, which is not installed")
@@ -45,6 +43,12 @@ def choose_backend(feature: str = "training") -> str:
     if not there:
         raise MissingPackage(f"{feature} needs Keras, and Keras needs torch, tensorflow or jax: {pip_install('jax')}")
     return there[0]
+
+
+def chosen_backend() -> tuple[str | None, str]:
+    """Return the backend that the user chose, or None, and where: KERAS_BACKEND, or the path of Keras's ``keras.json``."""
+    backend = os.environ.get("KERAS_BACKEND")
+    return (backend, "KERAS_BACKEND") if backend else (_configured(), str(_config_path()))
 
 
 def load_keras(feature: str = "training") -> Any:
