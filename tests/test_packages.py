@@ -154,6 +154,7 @@ def test_no_module_imports_an_optional_package_before_it_is_used():
         "click",
         "lazy_loader",
         "platformdirs",
+        "packaging",
     }
     # Imported by functions that have made sure of the packages; decoders by `formats.decoder`.
     on_use = {

@@ -147,7 +147,7 @@ def _file_system(folder: str) -> str | None:
 
 
 def _past_the_cache(file: int) -> bool:
-    """Let a file be read from the disk rather than from memory; return whether the system can do that."""
+    """Read a file from the disk from now on, rather than from memory, and return whether the system can do that."""
     try:
         import fcntl
     except ImportError:  # Windows

@@ -40,16 +40,9 @@ def train(
     from bitesize.cli.train_workers import train_on_workers
     from bitesize.cluster.join import restarts
     from bitesize.errors import BadSetting
-    from bitesize.training.settings import OPENING, TrainSettings
+    from bitesize.training.settings import TrainSettings
 
-    settings: dict[str, Any] = {
-        "data": data,
-        "labels": opening.labels,
-        "split": opening.split,
-        **{OPENING[name]: value for name, value in opening.settings.items()},
-        **options.settings,
-        "checkpoint_every": run.checkpoint_every,
-    }
+    settings = _settings(data, opening, options, run)
     del config  # read by its callback
     if print_config:
         TrainSettings(**settings | {"data": data or "DATA"})  # which checks them
@@ -87,6 +80,20 @@ def train(
 def _no_data(*, folds: bool) -> str:
     more = "--folds needs it, also with --resume" if folds else "name the data to train on; only --resume works without it"
     return f"DATA is missing: {more}."
+
+
+def _settings(data: str | None, opening: Opening, options: TrainOptions, run: RunOptions) -> dict[str, Any]:
+    """Return the options as `TrainSettings` takes them."""
+    from bitesize.training.settings import OPENING
+
+    return {
+        "data": data,
+        "labels": opening.labels,
+        "split": opening.split,
+        **{OPENING[name]: value for name, value in opening.settings.items()},
+        **options.settings,
+        "checkpoint_every": run.checkpoint_every,
+    }
 
 
 def _refuse_mistakes(data: str | None, opening: Opening, run: RunOptions, ram: str | None) -> None:
