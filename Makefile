@@ -54,9 +54,10 @@ dist: .venv-dist/ready
 	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check "build>=1.2" "twine>=6.1" "cffconvert>=2.0"
 	touch $@
 
-# The documentation as a site, in docs/_build/html: every warning is an error, also of links within it. Blocks of code are run by `make test`.
-docs: .venv-docs/ready
+# The documentation as a site, in docs/_build/html: every warning is an error, also of links within it, and every block of code runs.
+docs: .venv-docs/ready $(VENV)/ready-dev
 	.venv-docs/bin/python -m sphinx -W --keep-going -n -E --quiet -b html docs docs/_build/html
+	$(BIN)/python -m pytest --quiet tests/test_docs.py
 	@echo "docs/_build/html/index.html"
 
 # Links to other sites, which needs a network.
