@@ -25,13 +25,10 @@ EXTRAS = {
     "remote": "data in S3, GCS, Azure and on web servers",
     "aws": "profiles of AWS with roles or single sign-on",
     "ray": "several processes and machines: --workers",
-    "tensorboard": "training in TensorBoard: --log tensorboard",
-    "mlflow": "training in MLflow: --log mlflow",
-    "wandb": "training in Weights & Biases: --log wandb",
-    "prometheus": "the present figures of training for Prometheus: --prometheus",
     "tensorboard": "figures of training in TensorBoard: --log tensorboard",
     "mlflow": "figures of training in MLflow: --log mlflow",
     "wandb": "figures of training in Weights & Biases: --log wandb",
+    "prometheus": "the present figures of training for Prometheus: --prometheus",
     "notebook": "progress and tables in Jupyter",
 }
 
