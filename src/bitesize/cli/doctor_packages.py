@@ -29,7 +29,6 @@ EXTRAS = {
     "mlflow": "figures of training in MLflow: --log mlflow",
     "wandb": "figures of training in Weights & Biases: --log wandb",
     "prometheus": "the present figures of training for Prometheus: --prometheus",
-    "notebook": "progress and tables in Jupyter",
 }
 
 
