@@ -19,6 +19,7 @@ from bitesize.storage import paths, stores
 from bitesize.storage.local import LocalStorage
 from bitesize.storage.stores import register_storage
 from bitesize.training import run_copy, run_mirror
+from bitesize.training.run_log.file import read_log
 from bitesize.training.run_mirror import RunMirror
 from bitesize.training.run_status import read_status
 from bitesize.training.trained import load
@@ -95,6 +96,18 @@ def test_an_interrupted_run_is_resumed_on_another_machine(data, bucket, tmp_path
     machine("three")
     done = run("train", "--resume", "--epochs", 4, "--out", ADDRESS)
     assert len(lines_of(there / "history.csv")) == 4
+
+
+def test_what_grows_while_training_runs_is_copied_whole(data, bucket, tmp_path):
+    pytest.importorskip("tensorboardX")
+    run("train", data, *TRAIN, "--log", "tensorboard", "--out", ADDRESS)
+    there = bucket.folder / "runs" / "first"
+    assert [event["event"] for event in read_log(there)] == [
+        "start",
+        *["epoch"] * len(lines_of(there / "history.csv")),
+        "end",
+    ]
+    assert len([name for name in names(there) if name.startswith("tensorboard/events.out.")]) == 1
 
 
 def test_another_command_does_not_replace_a_run(data, bucket):

@@ -10,11 +10,13 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.cli.running import run
 from tests.training.test_run_log import history, make_data, of, raw_lines, read_log, wait_for
 
 from bitesize.training.run_log.background import Background
@@ -96,7 +98,7 @@ def test_each_place_has_one_whole_run_after_a_kill_and_a_resume(tmp_path):
         pytest.importorskip(name)
     import mlflow
 
-    data = make_data(tmp_path / "data", rows=800)
+    data = make_data(tmp_path / "data", rows=500)
     places = ["--log", "tensorboard,mlflow", "--log", "wandb", "--prometheus", tmp_path / "figures.prom"]
     out = tmp_path / "run"
     command = [*data, "--batch-size", 1, "--epochs", 3, "--checkpoint-every", 30, *places, "--out", out]
@@ -118,13 +120,13 @@ def test_each_place_has_one_whole_run_after_a_kill_and_a_resume(tmp_path):
     assert [step for step, _ in shown["batch/rows_per_second"]] == steps
 
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("bitesize").experiment_id])
-    assert run.info.status == "FINISHED"
-    assert run.data.params | {"epochs": "3", "model": "mlp", "rows": "720"} == run.data.params
-    assert "bound" in run.data.tags["bitesize.verdict"]
-    points = client.get_metric_history(run.info.run_id, "loss")
+    (tracked,) = client.search_runs([client.get_experiment_by_name("bitesize").experiment_id])
+    assert tracked.info.status == "FINISHED"
+    assert tracked.data.params | {"epochs": "3", "model": "mlp", "rows": "450"} == tracked.data.params
+    assert "bound" in tracked.data.tags["bitesize.verdict"]
+    points = client.get_metric_history(tracked.info.run_id, "loss")
     assert [(point.step, point.value) for point in points] == [*enumerate(losses(out), 1)]
-    steps = [point.step for point in client.get_metric_history(run.info.run_id, "batch/loss")]
+    steps = [point.step for point in client.get_metric_history(tracked.info.run_id, "batch/loss")]
     assert steps == sorted(set(steps))
 
     files = sorted((out / "wandb").glob("offline-run-*/run-*.wandb"))
@@ -145,12 +147,26 @@ def test_tensorboard_shows_the_run_that_replaces_another_only(tmp_path):
     pytest.importorskip("tensorboard")
     out = tmp_path / "run"
     command = [*make_data(tmp_path / "data"), "--log", "tensorboard", "--out", out]
-    train(tmp_path, [*command, "--epochs", 3])
-    train(tmp_path, [*command, "--epochs", 2, "--overwrite"])
+    run(*command, "--epochs", 3)
+    run(*command, "--epochs", 2, "--overwrite")
     assert len([*(out / "tensorboard").iterdir()]) == 1
     assert len(scalars(out / "tensorboard")["epoch/loss"]) == 2
-    train(tmp_path, ["train", "--resume", "--epochs", 4, "--out", out])
+    run("train", "--resume", "--epochs", 4, "--out", out)
     assert [value for _, value in scalars(out / "tensorboard")["epoch/loss"]] == pytest.approx(losses(out))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a disk that is always full")
+def test_a_disk_that_is_full_ends_no_training(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboardX")
+    from tensorboardX import record_writer
+
+    # What Linux has as a full disk, in place of the file.
+    monkeypatch.setattr(record_writer, "open_file", lambda path: open("/dev/full", "wb"))
+    out = tmp_path / "run"
+    command = [*make_data(tmp_path / "data"), "--model", "sklearn:SGDClassifier", "--log", "tensorboard", "--epochs", 3]
+    done = run(*command, "--out", out)
+    assert done.stderr.count("TensorBoard cannot be written: [Errno 28]") == 1
+    assert read_log(out)[-1]["reason"] == "finished"
 
 
 def test_a_server_that_cannot_be_reached_is_an_error_before_training(tmp_path):
@@ -221,13 +237,13 @@ def test_a_server_of_mlflow_has_the_run_and_may_go_away(tmp_path, server, caplog
     train(tmp_path, command, 1, MLFLOW_TRACKING_URI=address)
     client = mlflow.MlflowClient(address)
     experiment = client.get_experiment_by_name("bitesize").experiment_id
-    assert [run.info.status for run in client.search_runs([experiment])] == ["FAILED"]
+    assert [tracked.info.status for tracked in client.search_runs([experiment])] == ["FAILED"]
     make_data(tmp_path / "data")
     train(tmp_path, command, MLFLOW_TRACKING_URI=address)
-    (run,) = client.search_runs([experiment])
-    assert run.info.status == "FINISHED"
-    assert run.data.tags["bitesize.reason"] == "finished"
-    assert [point.value for point in client.get_metric_history(run.info.run_id, "loss")] == losses(out)
+    (tracked,) = client.search_runs([experiment])
+    assert tracked.info.status == "FINISHED"
+    assert tracked.data.tags["bitesize.reason"] == "finished"
+    assert [point.value for point in client.get_metric_history(tracked.info.run_id, "loss")] == losses(out)
 
     from bitesize.training.run_log.mlflow import MLflow
 
@@ -260,8 +276,6 @@ def test_a_server_that_hangs_does_not_hold_up_the_end_of_training(tmp_path, capl
         def end(self, event):
             """Wait for long."""
             released.wait(60)
-
-    import threading
 
     released = threading.Event()
     writer = Background(Hanging(LoggedRun(tmp_path, "run", "run", {})), patience=0.2)

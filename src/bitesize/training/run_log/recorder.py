@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from bitesize.errors import one_line
+from bitesize.errors import BadSetting, BitesizeError, one_line
 from bitesize.training.progress_listener import ProgressListener
 from bitesize.training.ranks import OneProcess, Ranks
 from bitesize.training.run_log.file import LogFile
@@ -95,7 +95,7 @@ class RunLog:
         self._writers = [log]
         self._write_event(start, self._writers)
         for writer in open_places(job.settings, run):
-            writer.write(start)  # an error ends the training before any work
+            _start(writer, start)
             self._writers.append(writer)
             for event in log.trained() if writer.fills else ():
                 self._write_event(event, [writer])
@@ -147,6 +147,18 @@ class RunLog:
                 if writer not in self._warned:
                     self._warned.add(writer)
                     _log.warning("%s cannot be written: %s. Training continues", writer.title, one_line(error))
+
+
+def _start(writer: Writer, start: Event) -> None:
+    """Write the first event; an error ends the training before any work."""
+    try:
+        writer.write(start)
+    except BitesizeError:
+        raise
+    except Exception as error:
+        raise BadSetting(
+            f"{writer.title} cannot be written: {one_line(error)}. Training starts without its --log or --prometheus"
+        ) from error
 
 
 def _numbers(figures: Mapping[str, Any]) -> dict[str, float | None]:
