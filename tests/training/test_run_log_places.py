@@ -160,8 +160,11 @@ def test_a_disk_that_is_full_ends_no_training(tmp_path, monkeypatch):
     pytest.importorskip("tensorboardX")
     from tensorboardX import record_writer
 
-    # What Linux has as a full disk, in place of the file.
-    monkeypatch.setattr(record_writer, "open_file", lambda path: open("/dev/full", "wb"))
+    def full(path):
+        """Open what Linux has as a full disk."""
+        return open("/dev/full", "wb")  # noqa: SIM115 - the caller closes it
+
+    monkeypatch.setattr(record_writer, "open_file", full)
     out = tmp_path / "run"
     command = [*make_data(tmp_path / "data"), "--model", "sklearn:SGDClassifier", "--log", "tensorboard", "--epochs", 3]
     done = run(*command, "--out", out)
