@@ -78,6 +78,7 @@ def test_training_prints_plan_then_epochs_and_leaves_a_whole_run(trained, pictur
     assert {path.name for path in out.iterdir()} == {
         "model.keras",
         "history.csv",
+        "log.jsonl",
         "config.json",
         "classes.json",
         "summary.json",

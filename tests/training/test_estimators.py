@@ -61,7 +61,8 @@ def trained(rows, tmp_path_factory):
 def test_a_run_has_its_model_its_history_and_its_settings(trained):
     out, result = trained
     assert sorted(path.name for path in out.iterdir()) == [
-        "classes.json",
+        "history.csv",
+        "log.jsonl",
         "config.json",
         "history.csv",
         "model.skops",

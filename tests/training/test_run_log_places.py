@@ -162,7 +162,7 @@ def test_a_disk_that_is_full_ends_no_training(tmp_path, monkeypatch):
 
     def full(path):
         """Open what Linux has as a full disk."""
-        return open("/dev/full", "wb")  # noqa: SIM115 - the caller closes it
+        return open("/dev/full", "wb")
 
     monkeypatch.setattr(record_writer, "open_file", full)
     out = tmp_path / "run"
