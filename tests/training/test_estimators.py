@@ -61,10 +61,10 @@ def trained(rows, tmp_path_factory):
 def test_a_run_has_its_model_its_history_and_its_settings(trained):
     out, result = trained
     assert sorted(path.name for path in out.iterdir()) == [
-        "history.csv",
-        "log.jsonl",
+        "classes.json",
         "config.json",
         "history.csv",
+        "log.jsonl",
         "model.skops",
         "split.csv",
         "summary.json",

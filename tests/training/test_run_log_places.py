@@ -181,7 +181,7 @@ def test_a_server_that_cannot_be_reached_is_an_error_before_training(tmp_path):
         1,
         MLFLOW_TRACKING_URI="http://127.0.0.1:9",
     )
-    assert "--log mlflow: MLflow cannot be reached at http://127.0.0.1:9" in " ".join(text.split())
+    assert "--log mlflow: MLflow cannot be used at http://127.0.0.1:9" in " ".join(text.split())
     assert not out.exists()
 
 

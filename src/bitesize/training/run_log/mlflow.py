@@ -120,7 +120,7 @@ def _quick(uri: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise RequestFailed(
-            f"--log mlflow: MLflow cannot be reached at {uri}: {one_line(error, 300)}. MLFLOW_TRACKING_URI sets another place; without --log "
+            f"--log mlflow: MLflow cannot be used at {uri}: {one_line(error, 300)}. MLFLOW_TRACKING_URI sets another place; without --log "
             "mlflow, training starts"
         ) from error
     finally:
