@@ -38,8 +38,9 @@ def test_values_that_are_stretched_are_said_to_be():
 
 
 @pytest.mark.parametrize("layout", ["HWC", "CHW"])
-def test_channels_may_come_first(layout):
-    page = first_page(IMAGES, layout=layout)
+@pytest.mark.parametrize("channels", [(), (3,), (10,)])
+def test_channels_may_come_first(layout, channels):
+    page = first_page(RANDOM.integers(0, 255, (12, 20, 24, *channels)).astype(np.uint8), layout=layout)
     assert [(image["width"], image["height"]) for image in page.images] == [("72", "60")] * 4
 
 
@@ -101,6 +102,18 @@ def test_objects_and_text_and_empty_batches_are_shown():
     assert "(2,)" in page_of(Batch({"x": np.array(["a", "b"])})).text
     assert "(0, 8, 8)" in page_of(Batch({"x": np.zeros((0, 8, 8))})).text
     assert "()" in page_of(Batch({"x": np.float32(3)})).text
+    assert "3 NaN" in page_of(Batch({"x": np.full(3, np.nan)})).text
+    assert page_of(Batch({"x": np.full((2, 9, 9), "a"), "y": np.array(["b", "c"])})).images == []
+    assert page_of(Batch({"x": np.zeros((2, 9, 9, 0))})).images == []
+    assert "all True" in page_of(Batch({"x": np.ones((2, 9), bool)})).text
+
+
+def test_the_range_of_a_large_field_is_that_of_all_its_rows(monkeypatch):
+    values = np.zeros((1000, 300), np.float32)
+    values[999, 299], values[500, 0] = 7, -2
+    assert "-2 to 7" in page_of(Batch({"x": values})).text
+    monkeypatch.setattr("bitesize.pictures.batch_html._MEASURED", 12_000)
+    assert "0 to 0 (first 10 rows)" in page_of(Batch({"x": values})).text
 
 
 def test_tensors_of_pytorch_are_shown():

@@ -59,6 +59,39 @@ def test_files_and_images_that_are_too_large_are_not_read(photos, monkeypatch):
     assert page.text.count("not shown: the file has") == 6
 
 
+class Broken(bs.Source):
+    """Rows whose labels and files cannot be read."""
+
+    spec = {"x": bs.Encoded(), "y": bs.Field((), "i8")}
+    label_error = True
+
+    def __len__(self):
+        return 3
+
+    def read(self, rows, into):
+        raise RuntimeError("read")
+
+    def path(self, row):
+        raise RuntimeError("<path>")
+
+    @property
+    def labels(self):
+        if self.label_error:
+            raise RuntimeError("<labels>")
+
+    def _identity(self):
+        return b""
+
+
+def test_no_error_leaves_a_cell_without_output():
+    source = Broken()
+    assert "RuntimeError: <labels>" in page_of(source).text
+    source.label_error = False
+    page = page_of(source)
+    assert "<path>" in page.text
+    assert page.images == []
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_images_are_upright(tmp_path, orientation):
     exif = Image.Exif()

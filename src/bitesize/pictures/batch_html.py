@@ -96,9 +96,10 @@ def _range(value: Any, nbytes: int) -> str:
         return ""
     rows = max(1, min(len(value), _MEASURED * len(value) // nbytes))
     low, high, missing, dtype = np.inf, -np.inf, 0, np.dtype(np.bool_)
-    for row in range(rows):
-        part = as_array(value[row : row + 1])
-        if part is None or part.dtype.kind not in "biuf":
+    at_once = max(1, _PIECE * len(value) // nbytes)
+    for row in range(0, rows, at_once):
+        part = as_array(value[row : min(row + at_once, rows)])
+        if part is None:
             return ""
         dtype = part.dtype
         flat = part.reshape(-1)
@@ -109,13 +110,15 @@ def _range(value: Any, nbytes: int) -> str:
             missing += int(np.isnan(piece).sum()) if piece.dtype.kind == "f" else 0
     if dtype == np.bool_:
         return "all True" if low else "False and True" if high else "all False"
+    if low > high:
+        return f"{missing:,} NaN"
     odd = f", {missing:,} NaN" if missing else ""
     part_of = f" (first {counted(rows, 'row')})" if rows < len(value) else ""
     return f"{rounded(low)} to {rounded(high)}{odd}{part_of}"
 
 
 def as_array(value: Any) -> NDArray[Any] | None:
-    """Return an array or tensor of any library as an array of a type that NumPy calculates with, or None."""
+    """Return an array or tensor of any library as an array of numbers that NumPy calculates with, or None."""
     try:
         if hasattr(value, "detach"):  # PyTorch
             value = value.detach().cpu()
@@ -123,16 +126,21 @@ def as_array(value: Any) -> NDArray[Any] | None:
         array = np.asarray(value)
     except Exception:  # noqa: BLE001 - a framework may refuse in any way, and a notebook still shows the other fields
         return None
-    return array.astype(np.float32) if array.dtype.kind == "V" else array  # bfloat16
+    if array.dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):  # of ml_dtypes
+        return array.astype(np.float32)
+    return array if array.dtype.kind in "biuf" else None
 
 
 def _pictures(batch: BatchFacts, known: Mapping[str, Any]) -> list[Html]:
     """Return thumbnails of the first rows and lines about them; none if rows are not images or volumes."""
     about = batch.rows_are
     name = about.primary if about is not None else "x"
-    if name not in known or len(known[name].shape) < 3:
+    if name not in known or len(known[name].shape) < 3 or 0 in known[name].shape:
         return []
-    field, channels_first = _field_of(name, known[name], about)
+    first = as_array(known[name][:1])
+    if first is None:
+        return []
+    field, channels_first = _field_of(name, first, about)
     axes = axes_of_pictures(field)
     if not axes or (not field.axes and min(field.shape[:2]) < _LEAST_SIDE):
         return []
@@ -159,21 +167,20 @@ def _alt(caption: Html) -> str:
     return html.unescape(caption.replace("<br>", ", "))
 
 
-def _field_of(name: str, value: Any, about: RowDescription | None) -> tuple[Field, bool]:
+def _field_of(name: str, value: NDArray[Any], about: RowDescription | None) -> tuple[Field, bool]:
     """Return the field of images with the channels last, and whether they come first in the batch."""
     shape = tuple(value.shape[1:])
-    dtype = np.dtype(np.uint8) if str(value.dtype).endswith("uint8") else np.dtype(np.float32)
-    if isinstance(value.dtype, np.dtype):
-        dtype = value.dtype
     planned = about.fields.get(name) if about is not None else None
-    first = about is not None and about.layout == "CHW"
-    if planned is not None and planned.shape != shape:  # PyTorch's tensors have the channels first
-        first, planned = (*planned.shape[-1:], *planned.shape[:-1]) == shape, None
-    elif about is None:
+    if about is None or planned is None:
         first = channels_seem_first(shape)
-    if first:
-        shape, planned = (*shape[1:], shape[0]), None
-    return Field(shape, dtype, axes=planned.axes if planned is not None else ""), first
+    elif planned.shape != shape:  # PyTorch's tensors have the channels first
+        first = (*planned.shape[-1:], *planned.shape[:-1]) == shape
+        planned = None
+    else:
+        first = about.layout == "CHW" and len(shape) > 2 and not planned.axes
+    if first and len(shape) in (3, 4):
+        return Field((*shape[1:], shape[0]), value.dtype, axes="HWC" if len(shape) == 3 else "DHWC"), True
+    return Field(shape, value.dtype, axes=planned.axes if planned is not None else ""), False
 
 
 def _mask_of(known: Mapping[str, Any], about: RowDescription | None, field: Field, axes: str) -> str | None:
@@ -191,8 +198,11 @@ def _caption(batch: BatchFacts, known: Mapping[str, Any], i: int) -> Html:
     """Return the label of a row and its number."""
     about = batch.rows_are
     name = about.label if about is not None else "y"
-    values = as_array(known[name][i : i + 1]) if name is not None and name in known else None
-    text = "" if values is None or values.ndim > 2 else label_text(values[0], about.classes if about is not None else None)
+    label = known[name][i] if name is not None and name in known and known[name].shape else None
+    text = ""
+    if label is not None and np.ndim(label) < 2:
+        values = as_array(label)
+        text = label_text(label if values is None else values, about.classes if about is not None else None)
     number = f"row {batch.rows[i]:,}" if i < len(batch.rows) else f"number {i} of the batch"
     return joined([part for part in (text, number) if part], "<br>")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bitesize.decode.decode import choose_eighths, decode, decode_nbytes, pixels_nbytes
 from bitesize.decode.header import read_info
 from bitesize.decode.info import check_pixels
-from bitesize.errors import BadRows, BitesizeError, DoesNotFit
+from bitesize.errors import BadRows, DoesNotFit
 from bitesize.html.notebook import Html, element, images, joined, output
 from bitesize.memory.sizes import format_size
 from bitesize.pictures.batch_html import label_text
@@ -33,9 +33,13 @@ def source_html(source: RowSource) -> str:
     """Return the HTML of a source: its explanation, and thumbnails of a few rows. An error in reading is shown as text."""
     try:
         explanation = explain(source, measure=False)
-    except (BitesizeError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - also sources of users, and files that are gone
         return output(type(source).__name__, f"{source!r}", f"{type(error).__name__}: {error}")
-    return explanation.html(*_thumbnails(source))
+    try:
+        shown = list(_thumbnails(source))
+    except Exception as error:  # noqa: BLE001 - the same
+        return explanation.html(f"no images are shown: {error}")
+    return explanation.html(*shown)
 
 
 def _thumbnails(source: RowSource) -> Iterator[Html]:
