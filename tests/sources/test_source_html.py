@@ -108,6 +108,9 @@ def test_arrays_of_images_and_volumes_are_shown_and_numbers_are_not():
     assert "the slice in the middle" in page_of(volumes).text
     assert page_of(bs.open(RANDOM.normal(size=(9, 20)), np.arange(9.0))).images == []
     assert page_of(bs.open(RANDOM.normal(size=(9, 4, 90)))).images == []  # nine series
+    assert page_of(bs.timeseries(RANDOM.normal(size=(900, 12)), sequence_length=24)).images == []
+    tiles = bs.patches(RANDOM.integers(0, 255, (600, 600, 3)).astype(np.uint8), 200)
+    assert len(page_of(tiles).images) == 6
 
 
 def test_the_text_of_a_source_is_what_it_was(photos):

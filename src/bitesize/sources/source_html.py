@@ -54,7 +54,9 @@ def _thumbnails(source: RowSource) -> Iterator[Html]:
 
 
 def _is_cheap(source: RowSource, field: Field | Encoded) -> bool:
-    """Return whether rows are small, and on a disk of this machine."""
+    """Return whether rows are small images, and on a disk of this machine."""
+    if source.extents(np.zeros(1, np.int64)) is not None:  # windows of a series
+        return False
     path = source.path(0)
     if path is not None and is_url(path.decode("utf-8", "replace")):
         return False
