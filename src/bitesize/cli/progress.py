@@ -104,6 +104,11 @@ class Terminal(Quiet):
     def epoch(self, line: dict[str, Any]) -> None:
         """Print a table line."""
         names = _in_order(line)
+        if console.is_terminal:
+            names, left_out = _fitting(names, console.width)
+            if left_out and not self.epochs:
+                shown = ", ".join(_TITLES.get(name, name) for name in left_out)
+                console.print(f"[dim]not shown on this narrow terminal: {shown} (history.csv has them)[/]", highlight=False)
         if not self.epochs:
             console.print("".join(f"{_TITLES.get(name, name):>{_width(name)}}" for name in names), style="bold")
         cells = []
@@ -128,6 +133,26 @@ def _in_order(line: dict[str, Any]) -> list[str]:
     figures = [name for name in line if name not in ("epoch", "rows_per_second", "seconds")]
     figures.sort(key=lambda name: (name.startswith("val_"), name.removeprefix("val_") != "loss"))
     return [name for name in ("epoch", *figures, "rows_per_second", "seconds") if name in line]
+
+
+def _fitting(names: list[str], width: int) -> tuple[list[str], list[str]]:
+    """Return the columns that fit, and those that do not, the least important ones.
+
+    Examples
+    --------
+    >>> _fitting(["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "rows_per_second", "seconds"], 40)
+    (['epoch', 'loss', 'val_loss', 'val_accuracy'], ['accuracy', 'rows_per_second', 'seconds'])
+    """
+    first = ("epoch", "val_loss", "loss")
+    ranked = sorted(
+        names, key=lambda name: (name not in first, name in ("rows_per_second", "seconds"), not name.startswith("val_"))
+    )
+    kept: set[str] = set()
+    for name in ranked:
+        if sum(map(_width, (*kept, name))) > width:
+            break
+        kept.add(name)
+    return [name for name in names if name in kept], [name for name in names if name not in kept]
 
 
 def _width(name: str) -> int:
