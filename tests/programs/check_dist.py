@@ -99,6 +99,11 @@ def _check_installed(wheel: Path, place: Path, version: str) -> None:
     assert run("python", "-m", "bitesize", "--version").strip() == f"bitesize {version}"
     assert run("python", "-c", PROGRAM, str(ROOT)).strip() == version
     assert "Usage: bitesize train" in run("bitesize", "train", "--help")
+    (place / "run.yaml").write_text("data: x.npy\nepochs: 3\n", encoding="utf-8")
+    assert "epochs: 3\n" in run("bitesize", "train", "--config", "run.yaml", "--print-config")
+    run("python", "-c", "import numpy; numpy.save('x.npy', numpy.zeros((40, 4)))")
+    run("bitesize", "plan", "x.npy", "--labels", "none", "--html", "plan.html")  # with templates and styles
+    assert "</html>" in (place / "plan.html").read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":
