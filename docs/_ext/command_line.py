@@ -31,7 +31,7 @@ def parameters(command: Any, context: typer.Context) -> Iterator[str]:
         record = parameter.get_help_record(context)
         if record is not None:  # not hidden
             title = "Arguments" if parameter.param_type_name == "argument" else group_of(parameter.name) or "Other"
-            name = re.sub(r" <\w+>$", "", record[0])
+            name = re.sub(r" <[\w\[\]]+>$", "", record[0])
             groups[title].append(f"`` {name} ``\n: {escaped(record[1]) or '.'}\n")
     for title, lines in groups.items():
         if lines:
