@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 # A tenth of the pictures and of the epochs shows the same in a tenth of the time.
 SMALLER = {"COUNT = 600": "COUNT = 90", "--epochs 6": "--epochs 1", "--epochs 8": "--epochs 2", "epochs=2": "epochs=1"}
-COMMANDS = typer.main.get_command(app).commands
+PROGRAM = typer.main.get_command(app)
+COMMANDS = PROGRAM.commands
 
 
 def blocks_of(page):
@@ -88,12 +89,12 @@ def test_the_commands_of_a_page_exist_with_their_options(page):
         for words in lines_of(text) if kind == "bash" else []:
             if words[0] != "bitesize":
                 continue
-            command = COMMANDS.get(words[1])
+            command = PROGRAM if words[1].startswith("--") else COMMANDS.get(words[1])
             if command is None:
                 unknown.append(shlex.join(words))
                 continue
             known = set().union(*(option.opts + option.secondary_opts for option in command.params))
             unknown += [
-                f"{words[1]} {word}" for word in words[2:] if word.startswith("--") and word.partition("=")[0] not in known
+                f"{words[1]} {word}" for word in words[1:] if word.startswith("--") and word.partition("=")[0] not in known
             ]
     assert unknown == []
