@@ -84,7 +84,7 @@ def _write_picture(out: str, kind: str, source: Source, rows: list[int], steps: 
 
     part = source.subset(np.asarray(rows, np.int64))
     raw, problems = draw_stored(part, _TILE, seed=seed)
-    tiles = [draw_rows(part, steps, epoch=epoch, seed=seed)[0] for epoch in range(draws)]
+    tiles = [draw_rows(part, steps, _TILE, epoch=epoch, seed=seed)[0] for epoch in range(draws)]
     captions = captions_of(source, rows)
     _write_grid(out, kind, raw, tiles, captions, problems)
     views = "as the model sees it" if draws == 1 else f"{draws} random views as in training"

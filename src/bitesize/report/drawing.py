@@ -24,12 +24,21 @@ from bitesize.transforms.normalize import Normalize, Scale
 from bitesize.transforms.window import Percentiles, Window
 
 Picture = NDArray[np.uint8]
+# Pixels that are drawn for one that is shown, along each side.
+_FINER = 4
 
 
 def draw_rows(
-    source: Source, steps: Sequence[Any], *, epoch: int = 0, seed: int = 0, memory: Any = "auto", masks: bool = True
+    source: Source,
+    steps: Sequence[Any],
+    side: int,
+    *,
+    epoch: int = 0,
+    seed: int = 0,
+    memory: Any = "auto",
+    masks: bool = True,
 ) -> tuple[list[Picture], dict[int, str]]:
-    """Draw all rows of a source.
+    """Draw all rows of a source. Of rows that are much larger than the picture, evenly spaced pixels are drawn.
 
     Parameters
     ----------
@@ -37,6 +46,8 @@ def draw_rows(
         The rows; their input must have axes, see `axes_of_pictures`.
     steps
         Transforms before drawing.
+    side
+        Pixels of the longer side on the page; pictures have at most a few times as many.
     epoch, seed
         Choose the random numbers of transforms.
     memory
@@ -67,19 +78,26 @@ def draw_rows(
         loader.set_epoch(epoch)
         pictures = []
         for batch in loader:
-            picture = as_picture(batch["x"][0], axes)
+            picture = as_picture(thinned(batch["x"][0], axes, side), axes.removeprefix("D"))
             if not batch.mask[0]:
                 picture = np.full_like(picture, 255)
             elif colored:
-                picture = blended(picture, middle(batch["y"][0], axes))
+                picture = blended(picture, thinned(batch["y"][0], axes, side))
             pictures.append(picture)
         return pictures, {bad.row: bad.reason for bad in loader.bad}
+
+
+def thinned(row: NDArray[Any], axes: str, side: int) -> NDArray[Any]:
+    """Return an image, or the slice in the middle of a volume, with at most a few times as many pixels as are shown."""
+    image = middle(row, axes)
+    step = max(1, max(image.shape[:2]) // (_FINER * side))
+    return image[::step, ::step]
 
 
 def draw_stored(source: Source, side: int, **settings: Any) -> tuple[list[Picture], dict[int, str]]:
     """Draw all rows of a source as they are stored; images of files within a square with this side."""
     steps = [Resize(side, "pad", fill=255)] if isinstance(source.spec["x"], Encoded) else []
-    return draw_rows(source, steps, **settings)
+    return draw_rows(source, steps, side, **settings)
 
 
 def shapes_only(transforms: Sequence[Mapping[str, Any]]) -> list[Transform]:

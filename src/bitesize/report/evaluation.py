@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from bitesize.errors import DoesNotFit
 from bitesize.files.atomic import write_json
 from bitesize.memory.budget import as_budget
 from bitesize.pictures.overlay import blended
-from bitesize.pictures.picture import axes_of_pictures, middle, said_of_pictures
+from bitesize.pictures.picture import axes_of_pictures, said_of_pictures
 from bitesize.report.details.base import Details, Example
 from bitesize.report.details.classify import ClassDetails
 from bitesize.report.details.multilabel import TagDetails
 from bitesize.report.details.regress import NumberDetails
 from bitesize.report.details.segment import MaskDetails
-from bitesize.report.drawing import data_uri, draw_rows, draw_stored, shapes_only
+from bitesize.report.drawing import data_uri, draw_rows, draw_stored, shapes_only, thinned
 from bitesize.sources.base import Source
 from bitesize.training.run import RunFolder
 from bitesize.training.tasks.base import Task
@@ -63,6 +64,7 @@ def evaluate_run(
     details = _details(task, len(source))
     figures = evaluate_source(model, source, budget, "skip", 1.0, progress=progress, watch=details.add)
     examples = details.examples()
+    shown, said = _with_pictures(model, task, source, examples, budget)
     found = {
         "schema": SCHEMA,
         "run": model.config.get("run"),
@@ -70,8 +72,8 @@ def evaluate_run(
         "task": task.name,
         "figures": _compact(figures),
         "details": details.as_dict(),
-        "examples": _with_pictures(model, task, source, examples, budget),
-        "pictures": said_of_pictures(source.spec["x"]) if axes_of_pictures(source.spec["x"]) else [],
+        "examples": shown,
+        "pictures": said,
     }
     write_json(run.path / NAME, found)
     return found
@@ -112,32 +114,40 @@ def _compact(figures: dict[str, Any]) -> dict[str, Any]:
 
 def _with_pictures(
     model: TrainedModel, task: Task, source: Source, examples: Sequence[Example], budget: Any
-) -> list[dict[str, Any]]:
-    """Return the rows to show with their facts, paths and pictures."""
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows to show with their facts, paths and pictures; and lines on what pictures leave out."""
     shown = [{"row": each.row, "path": source.describe(each.row), **each.facts, "pictures": []} for each in examples]
     if not shown or not axes_of_pictures(source.spec["x"]):
-        return shown
+        return shown, []
     part = source.subset(np.array([each.row for each in examples], np.int64))
-    if isinstance(task, Segment):
-        _add_masks(model, task, part, shown, budget)
-        return shown
+    try:
+        if isinstance(task, Segment):
+            _add_masks(model, task, part, shown, budget)
+        else:
+            _add_stored(part, shown, budget)
+    except DoesNotFit as error:  # rows as they are stored may be much larger than those that the model gets
+        return shown, [f"There are no pictures of rows: {error}"]
+    return shown, said_of_pictures(source.spec["x"])
+
+
+def _add_stored(part: Source, shown: list[dict[str, Any]], budget: Any) -> None:
+    """Add the picture of each row as it is stored."""
     pictures, problems = draw_stored(part, _SIDE, memory=budget, masks=False)
     for i, picture in enumerate(pictures):
         if i not in problems:
             shown[i]["pictures"] = [data_uri(picture, _SIDE)]
-    return shown
 
 
 def _add_masks(model: TrainedModel, task: Segment, part: Source, shown: list[dict[str, Any]], budget: Any) -> None:
     """Add the picture of each row, with its mask and with the predicted mask over it."""
     steps = shapes_only(model.config["transforms"])
-    plain, problems = draw_rows(part, steps, memory=budget, masks=False)
-    labeled, _ = draw_rows(part, steps, memory=budget)
+    plain, problems = draw_rows(part, steps, _MASK_SIDE, memory=budget, masks=False)
+    labeled, _ = draw_rows(part, steps, _MASK_SIDE, memory=budget)
     predicted = model.predict(part, memory=budget)
     axes = "DHW" if task.dimensions == 3 else "HW"
     for i, facts in enumerate(shown):
         if i in problems:
             continue
-        mask = middle(predicted.masks[i], axes)  # type: ignore[union-attr]
+        mask = thinned(predicted.masks[i], axes, _MASK_SIDE)  # type: ignore[union-attr]
         drawn = (plain[i], labeled[i], blended(plain[i], mask))
         facts["pictures"] = [data_uri(picture, _MASK_SIDE) for picture in drawn]

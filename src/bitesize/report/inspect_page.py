@@ -47,7 +47,7 @@ def rows_of_page(
         block = list(rows[start : start + _BLOCK])
         part = source.subset(np.array(block, np.int64))
         stored, problems = draw_stored(part, SIDE, seed=seed)
-        views = [draw_rows(part, steps, epoch=epoch, seed=seed)[0] for epoch in range(draws)]
+        views = [draw_rows(part, steps, SIDE, epoch=epoch, seed=seed)[0] for epoch in range(draws)]
         for i, (row, label) in enumerate(zip(block, labels(block), strict=True)):
             pictures = [data_uri(each[i], SIDE) for each in (stored, *views)]
             yield {
