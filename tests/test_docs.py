@@ -121,6 +121,15 @@ def anchors_of(page):
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "upgrading.md"], ids=name_of)
+def test_pages_name_what_exists(page):
+    for name in re.findall(r"`bs\.(\w+(?:\.\w+)?)", page.read_text(encoding="utf-8")):
+        first, _, second = name.partition(".")
+        assert hasattr(bitesize, first), name
+        if second and isinstance(getattr(bitesize, first), ModuleType):
+            assert hasattr(getattr(bitesize, first), second), name
+
+
 NAMESPACES = (
     "bitesize",
     "bitesize.keras",
