@@ -9,10 +9,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.cli.running import COMMAND, run
 from tests.cli.test_train_values import refused
 
@@ -225,6 +229,44 @@ def test_a_log_that_was_cut_anywhere_is_read_and_continued(tmp_path, cut):
     assert [event["epoch"] for event in of("epoch", read_log(tmp_path))] == [1]
     write_log(tmp_path, {"event": "epoch", "epoch": 2})
     assert [event["epoch"] for event in of("epoch", raw_lines(tmp_path))] == [1, 2]
+
+
+@given(
+    kills=st.lists(st.tuples(st.integers(1, 12), st.integers(0, 200)), max_size=5),
+    every=st.integers(1, 5),
+)
+def test_a_training_that_is_killed_again_and_again_has_each_epoch_and_batch_once(kills, every):
+    """Each kill comes after some batches, loses all after the last checkpoint, and cuts the log somewhere in its last lines."""
+    batches, epochs, at = 4, 3, 0  # the batches that the newest checkpoint has
+
+    def train(folder, stop):
+        log = LogFile(folder, "run")
+        name = f"000001-epoch{at // batches}-batch{at % batches}.npz" if at else None
+        log.write({"event": "start", "time": "", "seconds": log.seconds, "run": "run", "from": name})
+        for number in range(at, min(stop, batches * epochs)):
+            place = {"time": "", "seconds": log.seconds, "epoch": number // batches + 1}
+            log.write({"event": "batch", **place, "batch": number % batches + 1})
+            if (number + 1) % batches == 0:
+                log.write({"event": "epoch", **place})
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for trained, cut in kills:
+            before = (folder / LOG).stat().st_size if (folder / LOG).exists() else 0
+            train(folder, at + trained)
+            after = (folder / LOG).stat().st_size
+            # What a checkpoint has was logged before it.
+            kept = max(before, after - cut)
+            if kept == after:
+                at = min(at + trained, batches * epochs) // every * every
+            with (folder / LOG).open("rb+") as file:
+                file.truncate(kept)
+        train(folder, batches * epochs)
+        raw_lines(folder)
+        events = read_log(folder)
+        assert [event["epoch"] for event in of("epoch", events)] == [1, 2, 3]
+        found = [(event["epoch"], event["batch"]) for event in of("batch", events)]
+        assert found == [(number // batches + 1, number % batches + 1) for number in range(batches * epochs)]
 
 
 def test_a_line_that_lacks_only_its_end_is_kept(tmp_path):
