@@ -50,7 +50,7 @@ def test_bash_completes_commands_options_values_runs_and_columns(tmp_path):
         (tmp_path / "runs" / name).mkdir(parents=True)
         if name != "unfinished":
             (tmp_path / "runs" / name / "config.json").write_text("{}")
-    (tmp_path / "houses.csv").write_text("price,pool,rooms\n1,2,3\n")
+    (tmp_path / "houses.csv").write_text("price,pool,p$(touch gone),p q,rooms\n1,2,3,4,5\n")
     environment = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         [bash, "--norc", "-c", SCRIPT], input="\n".join(LINES) + "\n", cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
@@ -58,6 +58,7 @@ def test_bash_completes_commands_options_values_runs_and_columns(tmp_path):
     assert "-o default" in done.stderr, done.stderr  # files where bitesize offers nothing
     found = [line.split("|") if line else [] for line in done.stdout.splitlines()]
     assert dict(zip(LINES, found, strict=True)) == LINES
+    assert not (tmp_path / "gone").exists()
 
 
 def test_completion_loads_no_numbers_and_no_framework(tmp_path):

@@ -17,6 +17,7 @@ from typer.models import ArgumentInfo, OptionInfo
 # Values that metavars do not name in lower case.
 _VALUES = {"mode": ("RGB", "L", "RGBA", "unchanged"), "axes": ("HW", "HWC", "DHW", "DHWC"), "action": ("list", "clear")}
 _OWN_MODELS = ("auto", "mlp", "cnn", "unet", "sklearn:SGDClassifier")
+_SAFE = re.compile(r"[\w.,:/@%+=-]+")
 _WORD = re.compile(r"[a-z][a-z-]*")
 _TABLES = {".csv": ",", ".tsv": "\t"}
 
@@ -45,7 +46,8 @@ def _choices(name: str, metavar: str) -> Callable[..., list[str]] | None:
 
 
 def _starting(values: Iterable[str], incomplete: str) -> list[str]:
-    return [value for value in values if value.startswith(incomplete)]
+    """Return the values that start like the text; not those that a shell would read as something else, or run: they come from files."""
+    return [value for value in values if value.startswith(incomplete) and _SAFE.fullmatch(value)]
 
 
 def _runs(incomplete: str) -> list[str]:
