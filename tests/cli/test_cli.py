@@ -79,6 +79,8 @@ def test_training_prints_plan_then_epochs_and_leaves_a_whole_run(trained, pictur
         "model.keras",
         "history.csv",
         "log.jsonl",
+        "evaluation.json",
+        "report.html",
         "config.json",
         "classes.json",
         "summary.json",
