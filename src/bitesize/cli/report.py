@@ -25,7 +25,7 @@ def report(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="The page to write. Default: report.html, in the folder of one run, or in the current folder for several.",
+            help="The page to write. Default: report.html, in the folder of one run or of its folds, or in the current folder for several.",
         ),
     ] = None,
     memory: Memory = "auto",
@@ -37,13 +37,17 @@ def report(
     `bitesize train` writes the page of each run, too. Validation rows are only read if the run has no results of its saved model.
     """
     from bitesize.report.write import NAME, add_evaluation, write_comparison, write_run_page
+    from bitesize.storage.paths import join
 
     if out is not None:
         refuse_to_replace(out, overwrite)
-    folders = [open_run(run) for run in _with_folds(runs)]
+    expanded = _with_folds(runs)
+    folders = [open_run(run) for run in expanded]
     missing = ""
     if len(folders) > 1:
-        if out is None:
+        if out is None and len(runs) == 1:
+            out = join(runs[0], NAME)  # the page of a cross-validation, as train writes it
+        elif out is None:
             refuse_to_replace(NAME, overwrite)
         written = write_comparison(folders, out or NAME)
     else:

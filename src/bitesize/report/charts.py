@@ -12,7 +12,7 @@ from bitesize.report.scales import Scale, label, scale_of
 Point = tuple[float, float]
 # Units of the drawing: at the width of a phone, text is still 10 pixels high.
 WIDTH, HEIGHT = 420, 250
-_RIGHT, _TOP, _BOTTOM = 16, 12, 40
+_RIGHT, _TOP, _BOTTOM = 16, 20, 40
 # Units of the name of the vertical axis, and of a character of its labels.
 _NAME, _LETTER = 24, 6.8
 # Colors and dashes of the style sheet.
@@ -123,11 +123,9 @@ def line_chart(
                 ]
     if mark is not None:
         at = frame.x(mark[0])
-        anchor = "end" if at > WIDTH / 2 else "start"
-        drawn.append(f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>')
-        drawn.append(
-            f'<text class="note" x="{at + (-4 if anchor == "end" else 4):.1f}" y="{_TOP + 10}" text-anchor="{anchor}">{escaped(mark[1])}</text>'
-        )
+        drawn.append(f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP - 5}" y2="{HEIGHT - _BOTTOM}"/>')
+        anchor = "end" if at + _LETTER * len(mark[1]) / 2 > WIDTH else "middle"
+        drawn.append(f'<text class="note" x="{at:.1f}" y="{_TOP - 9}" text-anchor="{anchor}">{escaped(mark[1])}</text>')
     return Chart(
         title,
         frame.draw(title, _described(title, series, x, y), drawn),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -50,8 +50,8 @@ def page_of_check(
     kinds = (
         ("Bad", "Rows that cannot be read.", [[place] for place in found.bad]),
         (
-            "In several parts",
-            "Rows with equal contents in several parts: a model is measured on rows that it was trained on.",
+            "Shared by splits",
+            "Rows with equal contents in several splits: a model is measured on rows that it was trained on.",
             found.leaks,
         ),
         ("Duplicates", "Rows with equal contents, one group in each line.", found.duplicates),
@@ -83,7 +83,8 @@ def _section(
 
     if single:
         header = ["row", "path", "reason"]
-        lines = [[f"{place.row:,}", named(place), place.reason] for place in chain(*groups[:_MOST_LINES])]
+        shown = chain(*groups[:_MOST_LINES])
+        lines = [[f"{place.row:,}", named(place), place.reason.removeprefix(f"{place.path}: ")] for place in shown]
     else:
         header = ["rows", "paths", "note"]
         lines = [
@@ -94,7 +95,8 @@ def _section(
             ]
             for group in groups[:_MOST_LINES]
         ]
-    pictures = [] if title == "Bad" else _pictures([group[0] for group in groups[:_MOST_PICTURES]], parts, named, memory)
+    first = [place for group in groups[:_MOST_PICTURES] for place in group[:2]][:_MOST_PICTURES]
+    pictures = [] if title == "Bad" else _pictures(first, parts, named, memory)
     more = max(0, len(groups) - _MOST_LINES)
     return {
         "title": title,
@@ -111,21 +113,21 @@ def _note(group: Sequence[ReportedRow]) -> str:
     return "with other labels" if group[0].reason else ""
 
 
-def _pictures(places: Iterable[ReportedRow], parts: Mapping[str, Source], named: Any, memory: Any) -> list[tuple[str, str]]:
+def _pictures(places: Sequence[ReportedRow], parts: Mapping[str, Source], named: Any, memory: Any) -> list[tuple[str, str]]:
     """Return pictures of rows that are images and can be read, with their names."""
-    found = []
+    found: dict[int, tuple[str, str]] = {}
     for part, source in parts.items():
-        there = [place for place in places if place.part == part]
+        there = [i for i, place in enumerate(places) if place.part == part]
         if not there or not axes_of_pictures(source.spec["x"]):
             continue
-        rows = np.array([place.row for place in there], np.int64)
+        rows = np.array([places[i].row for i in there], np.int64)
         pictures, problems = draw_stored(source.subset(rows), _SIDE, memory=memory, masks=False)
-        found += [
-            (data_uri(picture, _SIDE), f"{named(place)}{': ' if place.reason else ''}{place.reason}")
-            for i, (place, picture) in enumerate(zip(there, pictures, strict=True))
-            if i not in problems
-        ]
-    return found
+        for number, (i, picture) in enumerate(zip(there, pictures, strict=True)):
+            place = places[i]
+            if number not in problems:
+                text = f"{named(place)}{': ' if place.reason else ''}{place.reason}"
+                found[i] = data_uri(picture, _SIDE), text
+    return [found[i] for i in sorted(found)]
 
 
 def _classes(counts: Mapping[str, int]) -> list[dict[str, Any]]:

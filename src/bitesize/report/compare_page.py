@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bitesize.errors import BadSetting
 from bitesize.memory.sizes import format_size
 from bitesize.report.charts import STYLES, Axis, Chart, Series, line_chart
 from bitesize.report.curves import titled
-from bitesize.report.page import seconds
+from bitesize.report.page import number, seconds
 from bitesize.report.records import NO_FIGURES, RunRecords
-from bitesize.report.results import figures_of
+from bitesize.report.results import figures_of, values_of
 from bitesize.report.run_page import status_of
 from bitesize.storage.url import is_url
 
@@ -41,13 +43,16 @@ def page_of_runs(runs: Sequence[RunRecords], folder: Path) -> dict[str, Any]:
         described = ", ".join(f"{run.shown}: {run.task.name}" for run in runs)
         raise BadSetting(f"runs of different tasks cannot be compared ({described}): name runs of one task")
     names, columns = _names(runs), _columns(runs)
+    folds = all(run.config["settings"].get("fold") for run in runs)
     return {
         "names": names,
+        "folds": folds,
+        "mean": _mean(runs, columns) if folds else [],
         "header": columns,
         "rows": [_row(name, run, columns, folder) for name, run in zip(names, runs, strict=True)],
         "charts": _charts(runs, names),
-        "settings": _differences(runs),
-        "warnings": _warnings(runs),
+        "settings": [each for each in _differences(runs) if not folds or each[0] != "fold"],
+        "warnings": _warnings(runs, folds=folds),
     }
 
 
@@ -77,6 +82,17 @@ def _cells(run: RunRecords) -> dict[str, str]:
         cells["time"] = seconds(run.summary["seconds"])
     if "peak_bytes" in run.summary:
         cells["memory of loading"] = format_size(run.summary["peak_bytes"])
+    return cells
+
+
+def _mean(runs: Sequence[RunRecords], columns: Sequence[str]) -> list[str]:
+    """Return mean and standard deviation over folds of each metric, and "" for other columns."""
+    values = [values_of(run) for run in runs]
+    cells = []
+    for column in columns:
+        known = np.array([each[column] for each in values if column in each])
+        alike = len(known) == len(runs) > 1
+        cells.append(f"{number(float(known.mean()))} ± {number(float(known.std(ddof=1)))}" if alike else "")
     return cells
 
 
@@ -127,10 +143,10 @@ def _differences(runs: Sequence[RunRecords]) -> list[tuple[str, list[str]]]:
     return lines
 
 
-def _warnings(runs: Sequence[RunRecords]) -> list[str]:
+def _warnings(runs: Sequence[RunRecords], *, folds: bool) -> list[str]:
     """Return what makes the figures of runs not comparable."""
     found = []
-    if len({run.config.get("fingerprints", {}).get("val") for run in runs}) > 1:
+    if not folds and len({run.config.get("fingerprints", {}).get("val") for run in runs}) > 1:
         found.append("The runs were validated on different rows: their figures differ for that reason, too.")
     if unfinished := [run.shown for run in runs if run.saved.unfinished is not None]:
         found.append(f"Not finished: {', '.join(unfinished)}.")

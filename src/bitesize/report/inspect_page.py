@@ -9,6 +9,7 @@ import numpy as np
 
 from bitesize.report.drawing import data_uri, draw_rows, draw_stored
 from bitesize.sources.base import Source
+from bitesize.training.tasks.mask_numbers import is_mask
 
 SIDE = 160
 # Rows that are drawn at a time: only their pictures are in memory at full size.
@@ -46,10 +47,11 @@ def rows_of_page(
     for start in range(0, len(rows), _BLOCK):
         block = list(rows[start : start + _BLOCK])
         part = source.subset(np.array(block, np.int64))
-        stored, problems = draw_stored(part, SIDE, seed=seed)
+        stored, problems = draw_stored(part, SIDE, seed=seed, masks=False)
+        masked = [draw_stored(part, SIDE, seed=seed)[0]] if is_mask(source) else []
         views = [draw_rows(part, steps, SIDE, epoch=epoch, seed=seed)[0] for epoch in range(draws)]
         for i, (row, label) in enumerate(zip(block, labels(block), strict=True)):
-            pictures = [data_uri(each[i], SIDE) for each in (stored, *views)]
+            pictures = [data_uri(each[i], SIDE) for each in (stored, *masked, *views)]
             yield {
                 "row": row,
                 "label": label,

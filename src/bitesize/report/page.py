@@ -91,14 +91,14 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def share(value: float | None) -> str:
-    """Return a share as percent; ``-`` if there is none.
+    r"""Return a share as percent; ``-`` if there is none.
 
     Examples
     --------
     >>> share(0.5), share(0.98765), share(None)
-    ('50.0 %', '98.8 %', '-')
+    ('50.0\xa0%', '98.8\xa0%', '-')
     """
-    return "-" if value is None or value != value else f"{value:.1%}".replace("%", " %")
+    return "-" if value is None or value != value else f"{value:.1%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def seconds(value: float) -> str:

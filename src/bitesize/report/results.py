@@ -74,8 +74,6 @@ def results_of(records: RunRecords) -> Results | None:
         return None
     task, found = records.task, records.evaluation
     figures, details = found["figures"], found["details"]
-    every = {**figures, "top5": details.get("top5")}
-    shown = [(name, number(every[key])) for name, key in _FIGURES[task.name] if every.get(key) is not None]
     header, table = _table(task.name, figures)
     confusion = confusion_of(task.names, figures["pairs"]) if "pairs" in figures else None
     charts: list[tuple[Chart, str]] = []
@@ -84,18 +82,22 @@ def results_of(records: RunRecords) -> Results | None:
     if "points" in details:
         charts += _residuals(details, figures["rows"])
     counted = "pixels" if task.name == "segment" else "rows"
-    return Results(figures["rows"], shown, header, table, confusion, counted, charts)
+    return Results(figures["rows"], figures_of(records), header, table, confusion, counted, charts)
+
+
+def values_of(records: RunRecords) -> dict[str, float]:
+    """Return the metrics of the saved model by their titles: as evaluated, else those of the history that are known."""
+    names = _FIGURES[records.task.name]
+    if records.evaluation is not None:
+        every = {**records.evaluation["figures"], "top5": records.evaluation["details"].get("top5")}
+        return {name: every[key] for name, key in names if every.get(key) is not None}
+    found = records.saved.figures
+    return {name: float(found[f"val_{key}"]) for name, key in names if found.get(f"val_{key}")}
 
 
 def figures_of(records: RunRecords) -> list[tuple[str, str]]:
-    """Return names and values of the metrics of the saved model: as evaluated, else those of the history that are known."""
-    results = results_of(records)
-    if results is not None:
-        return results.figures
-    found = records.saved.figures
-    return [
-        (name, number(float(found[f"val_{key}"]))) for name, key in _FIGURES[records.task.name] if found.get(f"val_{key}")
-    ]
+    """Return titles and values of the metrics of the saved model, the most important first."""
+    return [(name, number(value)) for name, value in values_of(records).items()]
 
 
 class Trivial(NamedTuple):

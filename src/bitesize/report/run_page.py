@@ -79,7 +79,7 @@ def _cards(records: RunRecords, results: Results | None) -> list[tuple[str, str,
     if (trivial := trivial_of(records)) is not None:
         cards.append(("trivial answer", trivial.value, f"{trivial.answer}: {trivial.metric}"))
     if records.rows_per_second is not None:
-        cards.append(("speed", f"{records.rows_per_second:,.0f} rows/s", "training, without validation"))
+        cards.append(("speed", f"{records.rows_per_second:,.0f} rows/s", "training, with compiling, without validation"))
     peak, budget = records.summary.get("peak_bytes"), records.summary.get("budget")
     if peak is not None and budget:
         cards.append(("memory of loading", format_size(peak), f"at most, of a budget of {format_size(budget)}"))
@@ -115,6 +115,11 @@ def _shown(step: dict[str, Any]) -> str:
     return f"{step['name']}({settings})"
 
 
+def _sessions(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the start of a run, and each time that it was resumed."""
+    return config.get("sessions") or [{"command": config.get("command", "")}]
+
+
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
@@ -142,7 +147,7 @@ def _repeat(records: RunRecords) -> dict[str, Any]:
     settings = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in config["settings"].items()]
     given = config.get("given", {})
     return {
-        "command": config.get("command", ""),
+        "commands": list(dict.fromkeys(each["command"] for each in _sessions(config) if each.get("command"))),
         "config": f"bitesize train --config {_quoted(records.shown)}/config.json --out NEW",
         "facts": [each for each in facts if each is not None and each[1]],
         "versions": sorted(config.get("versions", {}).items()),
