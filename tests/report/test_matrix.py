@@ -2,6 +2,7 @@
 
 import base64
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -26,7 +27,19 @@ def test_many_classes_are_a_small_picture_with_one_pixel_per_pair(classes):
     found = confusion_of([f"class {i}" for i in range(classes)], pairs)
     assert found.cells == []
     assert len(found.picture) < 100_000
-    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(found.picture.partition(",")[2]))))
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(found.picture.partition(",")[2]))).convert("RGBA"))
     assert image.shape == (classes, classes, 4)
     assert {(i, j) for i, j in np.argwhere(image[..., 3])} == {(i, j) for i, j, _ in pairs}
+    assert image[0, 0, 3] in (255, round(255 * (10 / 13) ** 0.5))
     assert len(found.frequent) == 15
+
+
+def test_a_picture_of_thousands_of_classes_needs_about_a_byte_per_pair():
+    names, pairs = [str(i) for i in range(2000)], [[i, (i * 7 + k) % 2000, 1] for i in range(2000) for k in range(3)]
+    confusion_of(names, pairs)
+    tracemalloc.start()
+    try:
+        confusion_of(names, pairs)
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(names) ** 2
+    finally:
+        tracemalloc.stop()

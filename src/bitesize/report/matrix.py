@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 # Number of classes up to which a table is readable.
 MOST_CELLS = 20
@@ -68,30 +67,32 @@ def confusion_of(names: Sequence[str], pairs: Sequence[Sequence[int]]) -> Confus
     pairs
         Cells that are not 0: true class, predicted class, rows.
     """
-    matrix = np.zeros((len(names), len(names)), np.int64)
-    for true, predicted, count in pairs:
-        matrix[true, predicted] = count
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    wrong = sorted(
-        ((true, predicted) for true, predicted, _ in pairs if true != predicted), key=lambda cell: (-matrix[cell], cell)
-    )
-    frequent = [(names[i], names[j], int(matrix[i, j]), float(shares[i, j])) for i, j in wrong[:_MOST_CONFUSIONS]]
+    rows = np.zeros(len(names), np.int64)
+    for true, _, count in pairs:
+        rows[true] += count
+    shares = {(true, predicted): (count, count / int(rows[true])) for true, predicted, count in pairs}
+    wrong = sorted((cell for cell in shares if cell[0] != cell[1]), key=lambda cell: (-shares[cell][0], cell))
+    frequent = [(names[i], names[j], *shares[i, j]) for i, j in wrong[:_MOST_CONFUSIONS]]
     if len(names) > MOST_CELLS:
-        return Confusion(tuple(names), [], _picture(shares), frequent)
-    cells = [
-        [Cell(int(matrix[i, j]), round(0.5 * float(shares[i, j]) ** 0.7, 3), i == j) for j in range(len(names))]
-        for i in range(len(names))
-    ]
+        return Confusion(tuple(names), [], _picture(len(names), shares), frequent)
+    cells = [[_cell(*shares.get((i, j), (0, 0.0)), i == j) for j in range(len(names))] for i in range(len(names))]
     return Confusion(tuple(names), cells, "", frequent)
 
 
-def _picture(shares: NDArray[np.float64]) -> str:
+def _cell(count: int, share: float, own: bool) -> Cell:
+    return Cell(count, round(0.5 * share**0.7, 3), own)
+
+
+def _picture(classes: int, shares: Mapping[tuple[int, int], tuple[int, float]]) -> str:
     """Return a PNG with one pixel per cell; many small cells are seen because weak ones are strengthened."""
     from PIL import Image
 
-    pixels = np.empty((*shares.shape, 4), np.uint8)
-    pixels[..., :3] = _COLOR
-    pixels[..., 3] = np.round(255 * shares**0.5)
+    # A palette of one color with 256 opacities: one byte per cell, of which thousands of classes have many.
+    pixels = np.zeros((classes, classes), np.uint8)
+    for cell, (_, share) in shares.items():
+        pixels[cell] = max(1, round(255 * share**0.5))
+    image = Image.fromarray(pixels)
+    image.putpalette(_COLOR * 256)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    image.save(file, "PNG", optimize=True, transparency=bytes(range(256)))
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
