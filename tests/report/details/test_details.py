@@ -94,3 +94,9 @@ def test_the_masks_with_most_wrong_pixels_come_first_and_ignored_pixels_do_not_c
     for scored in batches(labels, scores):
         details.add(scored)
     assert [(each.row, each.facts["wrong"]) for each in details.examples()] == [(2, 1.0), (0, 0.0), (1, 0.0)]
+
+
+def test_equal_probabilities_do_not_count_as_the_true_class_being_among_the_first_five():
+    details = ClassDetails(tuple(map(str, range(20))))
+    details.add(Scored(np.arange(20), np.ones(20, bool), np.arange(20), np.full((20, 20), np.log(1 / 20))))
+    assert details.as_dict()["top5"] == 5 / 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitesize.report.details.base import Calibration, Details, Example, Worst
 from bitesize.training.score import Scored
@@ -37,7 +38,7 @@ class ClassDetails(Details):
         right = predicted == labels
         self._calibration.add(best, right)
         self._rows += len(labels)
-        self._among_five += int(((logs > logs[each, labels][:, None]).sum(axis=1) < 5).sum())
+        self._among_five += int((_places(logs, labels) < 5).sum())
         least = self._worst.least()
         for i in np.flatnonzero(~right & (best >= least)).tolist():
             facts = {
@@ -53,3 +54,10 @@ class ClassDetails(Details):
     def examples(self) -> list[Example]:
         """Return the most confident mistakes."""
         return self._worst.examples()
+
+
+def _places(logs: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the place of the true class of each row among the classes, from 0; of equal ones the first is first, as for the answer."""
+    true = logs[np.arange(len(labels)), labels][:, None]
+    before = np.arange(logs.shape[1]) < labels[:, None]
+    return np.asarray(((logs > true) | ((logs == true) & before)).sum(axis=1))
