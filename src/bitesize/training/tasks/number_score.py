@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting
 
+# Variance of labels, as a share of their mean square, that is only rounding: all labels are equal.
+_ROUNDING = 1e-12
+
 
 class NumberScore(NamedTuple):
     """Sums over one batch, for each target: float64 of shape (targets,).
@@ -74,6 +77,7 @@ def join_scores(
         raise BadSetting("no row could be read")
     absolute, squared, values, squares, baseline = totals / rows
     spread = squares - values**2
+    spread[spread <= _ROUNDING * squares] = 0.0
     per_target: list[dict[str, Any]] = [
         {
             "target": name,
