@@ -173,6 +173,18 @@ def test_results_of_an_earlier_model_are_not_shown(trained):
     assert json.loads((other / "evaluation.json").read_text())["figures"] == saved["figures"]
 
 
+def test_all_rows_that_could_not_be_read_are_counted_though_only_some_are_listed(tmp_path):
+    pictures(tmp_path / "photos", ["a", "b"], 60)
+    for path in sorted((tmp_path / "photos").glob("*/*.png"))[::2]:
+        path.write_bytes(b"no image")
+    skipping = ["--on-error", "skip", "--max-bad", 1.0, "--val-split", 0.95]
+    model = ["--model", "sklearn:SGDClassifier", "--epochs", 1, "--image-size", 8]
+    run("train", "photos", *model, *skipping, "--out", "first", cwd=tmp_path)
+    saved = json.loads((tmp_path / "first" / "evaluation.json").read_text())["figures"]
+    assert saved["bad_rows"] > len(saved["bad"]) == 50
+    assert f"{saved['bad_rows']} rows could not be read and are not counted" in page_of(tmp_path / "first").text
+
+
 def test_several_runs_are_compared(trained):
     options = [*SMALL, "--val-split", 0.5, "--image-size", 16, "--epochs", 1, "--no-report"]
     run("train", "photos", *options, "--out", "short", cwd=trained)

@@ -42,6 +42,7 @@ def page_of_run(records: RunRecords, missing: str) -> dict[str, Any]:
         "threshold": evaluation.get("details", {}).get("threshold"),
         "drawn": evaluation.get("pictures", []),
         "unread": evaluation.get("figures", {}).get("bad", []),
+        "unread_rows": evaluation.get("figures", {}).get("bad_rows", 0),
         "data": _data(records),
         "bad": records.bad[:_MOST_BAD],
         "bad_rows": len(records.bad),
