@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -106,7 +107,8 @@ def _link(run: RunRecords, folder: Path) -> str:
     if is_url(run.shown) or not report.is_file():
         return ""
     try:
-        return Path(os.path.relpath(report, folder)).as_posix()
+        # Quoted: a folder may be named "a#b", and "x:y" would be read as a scheme.
+        return quote(os.fsencode(Path(os.path.relpath(report, folder)).as_posix()))
     except ValueError:  # on another drive
         return report.resolve().as_uri()
 
