@@ -15,6 +15,8 @@ from bitesize.report.records import RunRecords
 
 # Bars of a histogram of residuals.
 _BARS = 30
+# Figures that histories have in deviations if there are several targets, and evaluations in units of the data.
+_IN_DEVIATIONS = {"mae", "rmse"}
 # Figures of each task: name, key, and how it is shown.
 _FIGURES = {
     "classify": (("accuracy", "accuracy"), ("top-5 accuracy", "top5"), ("loss", "loss")),
@@ -86,13 +88,20 @@ def results_of(records: RunRecords) -> Results | None:
 
 
 def values_of(records: RunRecords) -> dict[str, float]:
-    """Return the metrics of the saved model by their titles: as evaluated, else those of the history that are known."""
+    """Return the metrics of the saved model by their titles: as evaluated, else those of the history that mean the same.
+
+    The loss of the history may be weighted, or another one.
+    """
     names = _FIGURES[records.task.name]
     if records.evaluation is not None:
         every = {**records.evaluation["figures"], "top5": records.evaluation["details"].get("top5")}
         return {name: every[key] for name, key in names if every.get(key) is not None}
-    found = records.saved.figures
-    return {name: float(found[f"val_{key}"]) for name, key in names if found.get(f"val_{key}")}
+    found, left_out = records.saved.figures, {"loss"}
+    if len(records.task.names) > 1:
+        left_out |= _IN_DEVIATIONS
+    return {
+        name: float(found[f"val_{key}"]) for name, key in names if found.get(f"val_{key}") and key not in left_out
+    }
 
 
 def figures_of(records: RunRecords) -> list[tuple[str, str]]:
