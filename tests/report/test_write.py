@@ -164,6 +164,17 @@ def test_a_run_without_results_is_measured_and_data_that_is_gone_is_said(trained
         (trained / "photos" / "cat" / "new.png").unlink()
 
 
+def test_a_run_in_a_folder_that_cannot_be_written_is_measured_for_a_page_elsewhere(trained, caplog, monkeypatch):
+    other = trained / "kept"
+    shutil.copytree(trained / "first", other, ignore=shutil.ignore_patterns("checkpoints", "report.html"))
+    (other / "evaluation.json").unlink()
+    (other / "evaluation.json").mkdir()  # no file can replace a folder, also for an administrator
+    monkeypatch.chdir(trained)
+    assert bs.write_report("kept", out="page.html") == "page.html"
+    assert "Confusion matrix" in Page((trained / "page.html").read_text(encoding="utf-8")).text
+    assert "the next report measures them again" in caplog.text
+
+
 def test_results_of_an_earlier_model_are_not_shown(trained):
     other = trained / "third"
     shutil.copytree(trained / "first", other, ignore=shutil.ignore_patterns("checkpoints"))

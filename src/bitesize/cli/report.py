@@ -36,7 +36,7 @@ def report(
 
     `bitesize train` writes the page of each run, too. Validation rows are only read if the run has no results of its saved model.
     """
-    from bitesize.report.write import NAME, add_evaluation, write_comparison, write_run_page
+    from bitesize.report.write import NAME, measured, write_comparison, write_run_page
     from bitesize.storage.paths import join
 
     if out is not None:
@@ -53,10 +53,11 @@ def report(
     else:
         say_when_compiling()
         with contextlib.ExitStack() as stack:
-            missing = add_evaluation(folders[0], memory, lambda rows: stack.enter_context(evaluating(rows, quiet=json)))
+            results = measured(folders[0], memory, lambda rows: stack.enter_context(evaluating(rows, quiet=json)))
+        missing = results if isinstance(results, str) else ""
         if missing and not json:
             print_warning(missing)
-        written = write_run_page(folders[0], missing, out)
+        written = write_run_page(folders[0], results, out)
     if json:
         print_json({"report": written, "missing": missing})
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from bitesize.training.tasks.segment import Segment
 from bitesize.training.trained import TrainedModel, evaluate_source
 
 NAME = "evaluation.json"
+_log = logging.getLogger("bitesize")
 SCHEMA = 1
 # Pixels of the longer side of a picture, twice as large as it is shown on most screens; and of the three pictures of a mask.
 _SIDE, _MASK_SIDE = 240, 320
@@ -57,7 +59,8 @@ def evaluate_run(
     -------
     dict
         ``figures`` as of `TrainedModel.evaluate`, with the confusion matrix as ``pairs`` ([true, predicted, rows]), ``details`` of the
-        task, and ``examples``: rows with their facts, paths and pictures. Rows that cannot be read are left out and listed.
+        task, and ``examples``: rows with their facts, paths and pictures. Rows that cannot be read are left out and listed. In a folder
+        that cannot be written, the results are not saved.
     """
     budget, model = as_budget(memory), TrainedModel(run)
     task = saved_task(model.config, run.classes())
@@ -75,7 +78,10 @@ def evaluate_run(
         "examples": shown,
         "pictures": said,
     }
-    write_json(run.path / NAME, found)
+    try:
+        write_json(run.path / NAME, found)
+    except OSError as error:
+        _log.warning("the results of %s are not saved, and the next report measures them again: %s", run.shown, error)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,19 +69,20 @@ def write_report(
     folders = [open_run(run) for run in runs]
     if len(folders) > 1:
         return write_comparison(folders, NAME if out is None else os.fspath(out))
-    missing = add_evaluation(folders[0], memory)
-    return write_run_page(folders[0], missing, out)
+    return write_run_page(folders[0], measured(folders[0], memory), out)
 
 
-def write_run_page(run: RunFolder, missing: str = "", out: str | os.PathLike[str] | None = None) -> str:
+def write_run_page(
+    run: RunFolder, results: dict[str, Any] | str = "", out: str | os.PathLike[str] | None = None
+) -> str:
     """Write the page of a run from its records.
 
     Parameters
     ----------
     run
         Folder of the run.
-    missing
-        Why there are no results of validation rows, if there are none.
+    results
+        Result of `evaluate_run`, or why there is none. Default: the saved one.
     out
         File to write. Default: ``report.html`` in the folder of the run.
 
@@ -90,7 +92,10 @@ def write_run_page(run: RunFolder, missing: str = "", out: str | os.PathLike[str
         Path or address of the page.
     """
     target = paths.join(run.shown, NAME) if out is None else os.fspath(out)
-    values = page_of_run(read_records(run), missing)
+    records = read_records(run)
+    if isinstance(results, dict):
+        records = replace(records, evaluation=results)
+    values = page_of_run(records, results if isinstance(results, str) else "")
     with replacing_at(target) as temporary:
         write_page(temporary, "run.html", **values)
     return target
@@ -104,12 +109,12 @@ def write_comparison(runs: list[RunFolder], out: str) -> str:
     return out
 
 
-def add_evaluation(
+def measured(
     run: RunFolder,
     memory: Any = "auto",
     planned: Callable[[int], Callable[[int], None]] = lambda rows: lambda done: None,
-) -> str:
-    """Evaluate the saved model of a run on its validation rows, unless the run has the results; return why that is impossible, or "".
+) -> dict[str, Any] | str:
+    """Return the results of the saved model on the validation rows, evaluated unless the run has them; or why that is impossible.
 
     Parameters
     ----------
@@ -120,16 +125,15 @@ def add_evaluation(
     planned
         Called with the number of rows before they are read; returns what is called with the number of rows that are done.
     """
-    if read_records(run).evaluation is not None:
-        return ""
+    if (saved := read_records(run).evaluation) is not None:
+        return saved
     try:
         source = validation_rows(run)
         if source is None:
             return NO_VALIDATION
-        evaluate_run(run, source, memory, planned(len(source)))
-    except BitesizeError as error:
+        return evaluate_run(run, source, memory, planned(len(source)))
+    except (BitesizeError, OSError) as error:
         return f"The validation rows could not be read: {error}"
-    return ""
 
 
 def validation_rows(run: RunFolder) -> Source | None:
