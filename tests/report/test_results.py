@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from bitesize.report.results import figures_of
+from bitesize.report.results import figures_of, has_other_loss
 from bitesize.training.tasks.classify import Classify
 from bitesize.training.tasks.regress import Regress
 
@@ -22,3 +22,11 @@ def test_errors_in_deviations_are_not_shown_as_errors_in_units_of_the_data():
 
 def test_a_loss_that_may_be_weighted_is_not_shown_beside_those_that_are_not():
     assert figures_of(unmeasured(Classify(("a", "b")), loss=0.5, accuracy=0.75)) == [("accuracy", "0.750")]
+
+
+def test_a_loss_that_differs_from_that_of_the_curves_is_noticed():
+    records = unmeasured(Classify(("a", "b")), loss=0.5)
+    assert not has_other_loss(records)
+    for loss, other in ((0.502, False), (0.8, True)):
+        records.evaluation = {"figures": {"loss": loss}}
+        assert has_other_loss(records) is other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from bitesize.report.matrix import Confusion, confusion_of
 from bitesize.report.page import number, share
 from bitesize.report.records import RunRecords
 
+# Relative difference up to which two losses are the same one: batches are rounded differently.
+_SAME_LOSS = 0.01
 # Bars of a histogram of residuals.
 _BARS = 30
 # Figures that histories have in deviations if there are several targets, and evaluations in units of the data.
@@ -107,6 +110,14 @@ def values_of(records: RunRecords) -> dict[str, float]:
 def figures_of(records: RunRecords) -> list[tuple[str, str]]:
     """Return titles and values of the metrics of the saved model, the most important first."""
     return [(name, number(value)) for name, value in values_of(records).items()]
+
+
+def has_other_loss(records: RunRecords) -> bool:
+    """Return whether the loss of the curves is another one than that of the results: weighted, or of --loss or the model."""
+    trained = records.saved.figures.get("val_loss")
+    if records.evaluation is None or not trained:
+        return False
+    return not math.isclose(float(trained), records.evaluation["figures"]["loss"], rel_tol=_SAME_LOSS, abs_tol=1e-4)
 
 
 class Trivial(NamedTuple):

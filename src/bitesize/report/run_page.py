@@ -9,7 +9,7 @@ from bitesize.memory.sizes import counted, format_size
 from bitesize.report.curves import figure_charts, memory_charts, speed_charts
 from bitesize.report.page import moment, number, seconds
 from bitesize.report.records import RunRecords
-from bitesize.report.results import Results, figures_of, results_of, trivial_of
+from bitesize.report.results import Results, figures_of, has_other_loss, results_of, trivial_of
 
 # Rows that were skipped in training and are listed.
 _MOST_BAD = 20
@@ -37,6 +37,7 @@ def page_of_run(records: RunRecords, missing: str) -> dict[str, Any]:
         "task": records.task,
         "results": results,
         "missing": missing,
+        "other_loss": has_other_loss(records),
         "trivial": trivial_of(records),
         "examples": examples,
         "threshold": evaluation.get("details", {}).get("threshold"),
