@@ -14,6 +14,11 @@ def test_each_class_but_0_has_a_color_of_its_own():
     assert len(np.unique(colored, axis=0)) == 4
 
 
+def test_pixels_without_a_class_have_no_color_of_a_class():
+    colored = blended(np.full((16, 16, 3), 100, np.uint8), np.arange(256).reshape(16, 16)).reshape(-1, 3)
+    assert colored[255].tolist() not in colored[:255].tolist()
+
+
 def test_inspect_shows_masks_over_images(tmp_path):
     for kind, pixels in (("images", np.full((16, 16, 3), 100, np.uint8)), ("masks", np.eye(16, dtype=np.uint8))):
         (tmp_path / kind).mkdir()

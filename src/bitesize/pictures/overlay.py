@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 _SHARE = 0.45
 # Colors that are far apart, in turn by class number; 0, mostly the background, has none.
 _COLORS = np.array(
-    [(230, 25, 75), (60, 180, 75), (0, 130, 200), (255, 225, 25), (245, 130, 48), (145, 30, 180), (70, 240, 240), (240, 50, 230)], np.float32
+    [(230, 25, 75), (60, 180, 75), (0, 130, 200), (255, 225, 25), (245, 130, 48), (145, 30, 180), (70, 240, 240), (240, 50, 230), (0, 0, 117)],
+    np.float32,
 )  # fmt: skip
+# Number of pixels without a class in most masks that have such: the last color, which no other number has.
+_VOID = 255
 
 
 def blended(picture: NDArray[np.uint8], mask: NDArray[Any]) -> NDArray[np.uint8]:
@@ -31,5 +34,6 @@ def blended(picture: NDArray[np.uint8], mask: NDArray[Any]) -> NDArray[np.uint8]
     [[[0, 0, 0], [103, 11, 33]]]
     """
     mask = mask.reshape(picture.shape[:2])
-    over = picture * (1 - _SHARE) + _COLORS[(mask.astype(np.int64) - 1) % len(_COLORS)] * _SHARE
+    colors = np.where(mask == _VOID, len(_COLORS) - 1, (mask.astype(np.int64) - 1) % (len(_COLORS) - 1))
+    over = picture * (1 - _SHARE) + _COLORS[colors] * _SHARE
     return np.where((mask == 0)[..., None], picture, over).astype(np.uint8)
