@@ -72,9 +72,7 @@ def write_report(
     return write_run_page(folders[0], measured(folders[0], memory), out)
 
 
-def write_run_page(
-    run: RunFolder, results: dict[str, Any] | str = "", out: str | os.PathLike[str] | None = None
-) -> str:
+def write_run_page(run: RunFolder, results: dict[str, Any] | str = "", out: str | os.PathLike[str] | None = None) -> str:
     """Write the page of a run from its records.
 
     Parameters
