@@ -196,6 +196,15 @@ def test_all_rows_that_could_not_be_read_are_counted_though_only_some_are_listed
     assert f"{saved['bad_rows']} rows could not be read and are not counted" in page_of(tmp_path / "first").text
 
 
+def test_a_run_that_was_resumed_has_all_of_its_commands(tmp_path):
+    pictures(tmp_path / "photos", ["a", "b"], 6)
+    run("train", "photos", *SMALL, "--image-size", 16, "--out", "first", cwd=tmp_path)
+    run("train", "--resume", "--epochs", 3, "--out", "first", cwd=tmp_path)
+    page = page_of(tmp_path / "first")
+    assert "commands of this run, which was resumed" in page.text
+    assert "train --resume --epochs 3 --out first" in page.text
+
+
 def test_several_runs_are_compared(trained):
     options = [*SMALL, "--val-split", 0.5, "--image-size", 16, "--epochs", 1, "--no-report"]
     run("train", "photos", *options, "--out", "short", cwd=trained)
@@ -215,9 +224,13 @@ def test_folds_are_compared_in_their_folder(tmp_path):
     done = run("train", "photos", *SMALL, "--image-size", 16, "--folds", 2, "--out", "cv", cwd=tmp_path)
     assert "report: cv/report.html" in done.stdout
     page = page_of(tmp_path / "cv")
-    assert "validated on different rows" in page.text
+    summary = json.loads((tmp_path / "cv" / "folds.json").read_text())
+    assert "Cross-validation with 2 folds" in page.text
+    assert f"mean ± deviation {summary['mean']['val_accuracy']:.3f} ± {summary['std']['val_accuracy']:.3f}" in page.text
+    assert "validated on different rows" not in page.text
     assert {"fold-1/report.html", "fold-2/report.html"} <= set(page.addresses)
     assert "wrote again.html" in run("report", "cv", "--out", "again.html", cwd=tmp_path).stdout
+    assert "wrote cv/report.html" in run("report", "cv", cwd=tmp_path).stdout
 
 
 def test_python_writes_the_same_page(trained, monkeypatch):

@@ -102,9 +102,7 @@ def values_of(records: RunRecords) -> dict[str, float]:
     found, left_out = records.saved.figures, {"loss"}
     if len(records.task.names) > 1:
         left_out |= _IN_DEVIATIONS
-    return {
-        name: float(found[f"val_{key}"]) for name, key in names if found.get(f"val_{key}") and key not in left_out
-    }
+    return {name: float(found[f"val_{key}"]) for name, key in names if found.get(f"val_{key}") and key not in left_out}
 
 
 def figures_of(records: RunRecords) -> list[tuple[str, str]]:
