@@ -164,6 +164,18 @@ def test_a_run_without_results_is_measured_and_data_that_is_gone_is_said(trained
         (trained / "photos" / "cat" / "new.png").unlink()
 
 
+def test_rows_whose_labels_have_changed_are_not_measured(tmp_path):
+    lines = [f"{i % 5},{i},{'ab'[i % 2]}" for i in range(40)]
+    for text in ("\n".join(lines), "\n".join([*lines[:-1], lines[-1].replace("b", "a")])):
+        (tmp_path / "val.csv").write_text(f"x,z,label\n{text}\n")
+        if not (tmp_path / "first").exists():
+            model = ["--model", "sklearn:SGDClassifier", "--epochs", 1]
+            run("train", "val.csv", "--val", "val.csv", *model, "--out", "first", cwd=tmp_path)
+            (tmp_path / "first" / "evaluation.json").unlink()
+    missing = json.loads(run("report", "first", "--json", cwd=tmp_path).stdout)["missing"]
+    assert "or have other labels" in missing
+
+
 def test_a_run_in_a_folder_that_cannot_be_written_is_measured_for_a_page_elsewhere(trained, caplog, monkeypatch):
     other = trained / "kept"
     shutil.copytree(trained / "first", other, ignore=shutil.ignore_patterns("checkpoints", "report.html"))

@@ -170,5 +170,6 @@ def _opened(config: dict[str, Any], data: str) -> Source:
 
 def _checked(source: Source, fingerprint: str, data: str) -> Source:
     if source.fingerprint() != fingerprint:
-        raise NotFound(f"{data} does not have the rows that the run was validated on: files were added, removed or renamed")
+        why = "files were added, removed or renamed, or have other labels"
+        raise NotFound(f"{data} does not have the rows that the run was validated on: {why}")
     return source
