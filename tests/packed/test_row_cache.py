@@ -403,7 +403,7 @@ class read_only:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="rounds are forked, because starting Python takes longer than a round")
 @pytest.mark.parametrize(
-    "kills", [40, pytest.param(1000 if FULL else 250, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+    "kills", [40, pytest.param(1000 if FULL else 120, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
 )
 def test_killed_processes_lose_no_sealed_shard_and_return_no_wrong_row(tmp_path, kills):
     run_program("killed_cache", tmp_path, kills, 1, timeout=800)

@@ -46,7 +46,7 @@ def test_killed_at_any_moment_it_loses_no_sealed_shard():
 @pytest.mark.skipif(sys.platform == "win32", reason="killed processes keep files open for a while")
 @pytest.mark.timeout(1800)
 def test_killed_at_any_moment_it_loses_no_sealed_shard_however_often():
-    run_killed(250 if FULL else 60)
+    run_killed(250 if FULL else 30)
 
 
 @pytest.fixture
