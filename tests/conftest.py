@@ -31,6 +31,9 @@ pytest_plugins = ["tests.servers.fixtures"]
 
 settings.register_profile("bitesize", examples(100))
 settings.load_profile("bitesize")
+# Threads of OpenMP (PyTorch, scikit-learn) that wait for each other sleep, and leave the core to another test. Their number stays, and so
+# do all values. Before any test loads these libraries, also in processes of its own.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Before any test imports Keras, whose own default is TensorFlow, installed or not.
 with contextlib.suppress(MissingPackage):
     os.environ.setdefault("KERAS_BACKEND", choose_backend())
