@@ -50,8 +50,9 @@ def test_two_workers_have_the_losses_and_the_folder_of_one_process(place, unbrok
     assert same(losses(place / out), unbroken(backend))
     assert "ranks: 2 processes on 1 machine share each batch of 12 rows" in text
     assert text.count(f"saved in {out}") == 1
-    names = {path.name for path in (place / f"one-{backend}").iterdir()}
+    names = {path.name for path in (place / f"one-{backend}").iterdir()} - {"evaluation.json"}  # `bitesize report` adds it
     assert {path.name for path in (place / out).iterdir()} == names
+    assert f"report {out} adds the results" in (place / out / "report.html").read_text(encoding="utf-8")
     config = json.loads((place / out / "config.json").read_text())
     assert "--workers 2" in config["command"]
 
