@@ -245,6 +245,17 @@ def test_folds_are_compared_in_their_folder(tmp_path):
     assert "wrote cv/report.html" in run("report", "cv", cwd=tmp_path).stdout
 
 
+def test_the_validation_rows_are_a_source_with_the_figures_of_the_page(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    model = bs.load("first")
+    rows = model.validation_rows()
+    figures = json.loads((trained / "first" / "evaluation.json").read_text())["figures"]
+    measured = model.evaluate(rows)
+    assert (len(rows), measured["accuracy"]) == (figures["rows"], figures["accuracy"])
+    labels = [rows.classes[label] for label in rows.labels]
+    assert np.mean([a == b for a, b in zip(model.predict(rows).labels, labels, strict=True)]) == measured["accuracy"]
+
+
 def test_python_writes_the_same_page(trained, monkeypatch):
     monkeypatch.chdir(trained)
     before = (trained / "first" / "report.html").read_bytes()

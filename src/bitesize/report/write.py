@@ -8,21 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bitesize.errors import BadSetting, BitesizeError, NotFound
+from bitesize.errors import BadSetting, BitesizeError
 from bitesize.files.transfer import replacing_at
 from bitesize.report.compare_page import page_of_runs
 from bitesize.report.evaluation import evaluate_run
 from bitesize.report.page import write_page
 from bitesize.report.records import read_records
 from bitesize.report.run_page import page_of_run
-from bitesize.sources.base import Source
-from bitesize.sources.splits import SplitRequired, usual_split
 from bitesize.storage import paths
-from bitesize.training.data import open_for_run
-from bitesize.training.data_of_run import data_of, validation_data_of
-from bitesize.training.rows_of_run import split_of
 from bitesize.training.run import RunFolder
 from bitesize.training.trained import open_run
+from bitesize.training.validation_rows import validation_rows
 
 NAME = "report.html"
 NO_VALIDATION = "The run has no validation rows (--val-split 0): there is nothing to measure the model on."
@@ -126,50 +122,9 @@ def measured(
     if (saved := read_records(run).evaluation) is not None:
         return saved
     try:
-        source = validation_rows(run)
+        source = validation_rows(run.path, {**run.config(), "classes": run.classes()})
         if source is None:
             return NO_VALIDATION
         return evaluate_run(run, source, memory, planned(len(source)))
     except (BitesizeError, OSError) as error:
         return f"The validation rows could not be read: {error}"
-
-
-def validation_rows(run: RunFolder) -> Source | None:
-    """Return the rows that a run was validated on, with labels; None if it has none.
-
-    Raises
-    ------
-    BitesizeError
-        If they are no longer there, or have changed.
-    """
-    config = {**run.config(), "classes": run.classes()}
-    fingerprint = config.get("fingerprints", {}).get("val")
-    if fingerprint is None:
-        return None
-    if (val := validation_data_of(config)) is not None:
-        return _checked(_opened(config, val), fingerprint, val)
-    data = data_of(config)
-    try:
-        source = open_for_run(config, data, {}, split=config["settings"].get("split"), labeled=True)
-    except SplitRequired:
-        return _checked(_opened(config, data), fingerprint, data)
-    rows = split_of(run.path, config, data, source).get("val")
-    return _checked(source if rows is None else source.subset(rows), fingerprint, data)
-
-
-def _opened(config: dict[str, Any], data: str) -> Source:
-    """Open validation data; of data with splits, that of validation."""
-    try:
-        return open_for_run(config, data, {}, labeled=True)
-    except SplitRequired as error:
-        name = next((name for name in error.splits if usual_split(name) == "val"), None)
-        if name is None:
-            raise
-        return open_for_run(config, data, {}, split=name, labeled=True)
-
-
-def _checked(source: Source, fingerprint: str, data: str) -> Source:
-    if source.fingerprint() != fingerprint:
-        why = "files were added, removed or renamed, or have other labels"
-        raise NotFound(f"{data} does not have the rows that the run was validated on: {why}")
-    return source

@@ -6,10 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bitesize.errors import first_few
+from bitesize.errors import NotFound, first_few
 from bitesize.html.notebook import output, table
+from bitesize.sources.base import Source
 from bitesize.training.history import History, read_history
 from bitesize.training.saved_epoch import SavedEpoch
+from bitesize.training.validation_rows import validation_rows
 from bitesize.transforms.base import Transform
 
 _MOST_NAMES = 40
@@ -20,11 +22,12 @@ class RunFacts:
 
     Attributes
     ----------
-    folder, saved_epoch, task, names, settings, input_shape, transforms
+    folder, config, saved_epoch, task, names, settings, input_shape, transforms
         As in `TrainedModel`.
     """
 
     folder: Path
+    config: dict[str, Any]
     saved_epoch: SavedEpoch
     task: str
     names: tuple[str, ...]
@@ -36,6 +39,31 @@ class RunFacts:
     def history(self) -> History:
         """Figures of each epoch by name, such as ``history["val_loss"]``, from the run's ``history.csv``. A notebook shows curves."""
         return read_history(self.folder)
+
+    def validation_rows(self) -> Source:
+        """Return the rows that the run was validated on, with labels: a source for `evaluate`, `predict` and loaders.
+
+        Returns
+        -------
+        Source
+            The rows, found in the data of the run as ``bitesize evaluate --part val`` does.
+
+        Raises
+        ------
+        NotFound
+            If the run has no validation rows, or its data is no longer there or has changed.
+
+        Examples
+        --------
+        >>> import bitesize as bs
+        >>> model = bs.load("runs/first")  # doctest: +SKIP
+        >>> model.evaluate(model.validation_rows())["accuracy"]  # doctest: +SKIP
+        0.993
+        """
+        source = validation_rows(self.folder, {**self.config, "classes": self.names})
+        if source is None:
+            raise NotFound(f"{self.folder} has no validation rows: it was trained with --val-split 0")
+        return source
 
     def _repr_html_(self) -> str:
         """Return the model's task, its input, its score, and the curves of the training, for notebooks."""
