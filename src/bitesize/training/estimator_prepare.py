@@ -23,7 +23,7 @@ from bitesize.training.interrupted import Start
 from bitesize.training.job import PreparedData
 from bitesize.training.record import Split
 from bitesize.training.run import RunFolder
-from bitesize.training.run_log.places import check_places
+from bitesize.training.run_log.trackers import check_trackers
 from bitesize.training.settings import TrainSettings, geometry
 from bitesize.training.values import Scaling, adapt_scaling, choose_scaling, measure_values
 
@@ -53,7 +53,7 @@ class EstimatorJob(PreparedData):
 def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
     """Open the data, plan the memory and create the estimator; raise for all errors that can be found before training."""
     _refuse_options_of_keras(settings)
-    places = check_places(settings)
+    trackers = check_trackers(settings)
     model = build_estimator(settings.model, settings.seed)
     data = open_data(settings)
     data.task.check_model(settings.model)
@@ -66,7 +66,7 @@ def prepare_estimator(settings: TrainSettings, start: Start) -> EstimatorJob:
     train, val = watch_rows(train, val, settings.on_error, budget)
     scaling = _scaling(settings, train, budget)
     evaluated = [*geometry(train, settings.image_size, False), *scaling.steps]
-    lines, val_steps = [scaling.line, *places], evaluated
+    lines, val_steps = [scaling.line, *trackers], evaluated
     if val is not None and (settings.val is not None or val.spec["x"] != train.spec["x"]):
         steps, differs = adapt_scaling(scaling.steps, scaling.values, measure_values(val, budget))
         val_steps = [*geometry(val, settings.image_size, False), *steps]

@@ -28,7 +28,7 @@ from bitesize.training.prepare_model import PreparedModel, prepare_model
 from bitesize.training.ranks import Ranks
 from bitesize.training.record import Split
 from bitesize.training.run import RunFolder
-from bitesize.training.run_log.places import check_places
+from bitesize.training.run_log.trackers import check_trackers
 from bitesize.training.settings import TrainSettings, geometry, parse_interval
 from bitesize.training.tasks.base import Task
 
@@ -68,12 +68,12 @@ def prepare(settings: TrainSettings, start: Start, ranks: Ranks) -> Job:
     """Open the data, plan the memory and build the model; raise for all errors that can be found before training."""
     # Missing packages are reported first; Keras takes seconds to load, and is not needed for data that is refused.
     held = batches_held(choose_backend())
-    places = ranks.of_first(lambda: check_places(settings))
+    trackers = ranks.of_first(lambda: check_trackers(settings))
     check_model(settings.model, settings.weights)
     data = ranks.together(lambda: _opened(settings, start))
     _refuse_other_data(ranks, data)
     settings, lines = choose_image_size(settings, data.train.spec["x"])
-    lines += places
+    lines += trackers
     budget = Budget(settings.memory)
     data = ranks.together(lambda: _fitted(settings, data))
     prepared = prepare_model(settings, data, start.resumed, budget, held, ranks)

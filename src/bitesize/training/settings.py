@@ -13,7 +13,7 @@ from bitesize.packed.cache_settings import Cache
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded, Field, axes_of_rows, is_volume
 from bitesize.training.normalize_setting import named_step
-from bitesize.training.run_log.writer import PLACES
+from bitesize.training.run_log.writer import TRACKERS
 from bitesize.transforms.base import Transform, check_size
 from bitesize.transforms.crop import RandomResizedCrop, Resize
 from bitesize.transforms.geometry import Flip
@@ -79,7 +79,7 @@ class TrainSettings:
     checkpoint_every
         Interval of checkpoints: minutes (``"5min"``) or batches (``"200"``); ``"0"`` for never.
     log
-        Names of places to which training is logged, besides ``log.jsonl`` of the run: those of `training.run_log.writer.PLACES`.
+        Names of trackers to which training is logged, besides ``log.jsonl`` of the run: those of `training.run_log.writer.TRACKERS`.
     prometheus
         File with the present figures for Prometheus, or None.
     """
@@ -167,8 +167,8 @@ class TrainSettings:
     def _check_log(self) -> None:
         object.__setattr__(self, "log", tuple(self.log))  # a list in files
         for name in self.log:
-            if name not in PLACES:
-                raise BadSetting(f"--log must be one of {', '.join(PLACES)}, not {name!r}")
+            if name not in TRACKERS:
+                raise BadSetting(f"--log must be one of {', '.join(TRACKERS)}, not {name!r}")
         if self.prometheus is not None and not self.prometheus.endswith(".prom"):
             raise BadSetting(
                 f"--prometheus must be a file that ends in .prom, as the node exporter needs it, not {self.prometheus!r}"

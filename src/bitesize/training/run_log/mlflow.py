@@ -44,7 +44,7 @@ class MLflow(Writer):
 
     @staticmethod
     def check() -> str:
-        """Return a line on the place, or raise: `MissingPackage`, or `RequestFailed` if it cannot be read."""
+        """Return a line on the tracker, or raise: `MissingPackage`, or `RequestFailed` if it cannot be read."""
         mlflow = import_framework("mlflow", "--log mlflow: MLflow", "mlflow")
         with _quick(uri := mlflow.get_tracking_uri()):
             mlflow.MlflowClient().search_experiments(max_results=1)
@@ -120,7 +120,7 @@ def _quick(uri: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise RequestFailed(
-            f"--log mlflow: MLflow cannot be used at {uri}: {one_line(error, 300)}. MLFLOW_TRACKING_URI sets another place; without --log "
+            f"--log mlflow: MLflow cannot be used at {uri}: {one_line(error, 300)}. MLFLOW_TRACKING_URI sets another address; without --log "
             "mlflow, training starts"
         ) from error
     finally:

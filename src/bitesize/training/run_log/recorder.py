@@ -1,4 +1,4 @@
-"""The listener that makes events of a training, and writes them to the log of the run and to other places."""
+"""The listener that makes events of a training, and writes them to the log of the run and to other trackers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bitesize.errors import BadSetting, BitesizeError, one_line
 from bitesize.training.progress_listener import ProgressListener
 from bitesize.training.ranks import OneProcess, Ranks
 from bitesize.training.run_log.file import LogFile
-from bitesize.training.run_log.places import open_places
 from bitesize.training.run_log.sampling import Sampling
+from bitesize.training.run_log.trackers import open_trackers
 from bitesize.training.run_log.writer import Event, LoggedRun, Writer, position
 
 # Least seconds between two lines about batches, and about how many of them a training has.
@@ -84,7 +84,7 @@ class RunLog:
         self._end(self._epochs, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
 
     def _start(self) -> None:
-        """Open the log and the other places, and write the first event."""
+        """Open the log and the other trackers, and write the first event."""
         job, session = self._job, self._job.config["sessions"][-1]
         log = LogFile(job.run.path, job.config["run"])
         self._began = time.perf_counter() - log.seconds
@@ -94,7 +94,7 @@ class RunLog:
         start = self._event("start", self._sizes() | {"from": session.get("from")})
         self._writers = [log]
         self._write_event(start, self._writers)
-        for writer in open_places(job.settings, run):
+        for writer in open_trackers(job.settings, run):
             _start(writer, start)
             self._writers.append(writer)
             for event in log.trained() if writer.fills else ():

@@ -36,7 +36,7 @@ class WandB(Writer):
 
     @staticmethod
     def check() -> str:
-        """Return a line on the place, or raise: `MissingPackage`, or `RequestFailed` if the server does not accept the user."""
+        """Return a line on the tracker, or raise: `MissingPackage`, or `RequestFailed` if the server does not accept the user."""
         wandb = import_framework("wandb", "--log wandb: Weights & Biases", "wandb")
         mode = os.environ.get("WANDB_MODE") or "online"
         if mode not in _WITHOUT_SERVER:

@@ -12,8 +12,8 @@ from typing import Any
 Event = dict[str, Any]
 
 # Names of `--log`. The first is always written.
-PLACES = ("jsonl", "tensorboard", "mlflow", "wandb")
-# Folders of these places in the folder of a run.
+TRACKERS = ("jsonl", "tensorboard", "mlflow", "wandb")
+# Folders of these trackers in the folder of a run.
 TENSORBOARD, WANDB = "tensorboard", "wandb"
 
 # Keys of events that are not figures of the model.
@@ -52,11 +52,11 @@ class Writer:
     Attributes
     ----------
     title : str
-        Name of the place, for messages.
+        Name of the tracker, for messages.
     live : bool
-        Whether the place shows the present only: then batches are written every few seconds, however long training takes.
+        Whether the tracker shows the present only: then batches are written every few seconds, however long training takes.
     fills : bool
-        Whether events of earlier sessions are written again, of which the place then takes those that it lacks.
+        Whether events of earlier sessions are written again, of which the tracker then takes those that it lacks.
     """
 
     title = ""

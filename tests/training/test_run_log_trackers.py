@@ -32,8 +32,12 @@ SERVER = next(
 
 
 def environment(tmp_path, **more):
-    places = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}", "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
-    return os.environ | places | more
+    trackers = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
+        "WANDB_MODE": "offline",
+        "OMP_NUM_THREADS": "1",
+    }
+    return os.environ | trackers | more
 
 
 def begin(tmp_path, arguments, **more):
@@ -99,9 +103,9 @@ def test_each_place_has_one_whole_run_after_a_kill_and_a_resume(tmp_path):
     import mlflow
 
     data = make_data(tmp_path / "data", rows=500)
-    places = ["--log", "tensorboard,mlflow", "--log", "wandb", "--prometheus", tmp_path / "figures.prom"]
+    trackers = ["--log", "tensorboard,mlflow", "--log", "wandb", "--prometheus", tmp_path / "figures.prom"]
     out = tmp_path / "run"
-    command = [*data, "--batch-size", 1, "--epochs", 3, "--checkpoint-every", 30, *places, "--out", out]
+    command = [*data, "--batch-size", 1, "--epochs", 3, "--checkpoint-every", 30, *trackers, "--out", out]
     process = begin(tmp_path, command)
     wait_for(process, out, "epoch", 1)
     wait_for(process, out, "batch", len(of("batch", read_log(out))) + 1)

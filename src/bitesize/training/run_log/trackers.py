@@ -1,4 +1,4 @@
-"""The places to which a training is logged, by the names of `--log`."""
+"""The trackers to which a training is logged, by the names of `--log`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bitesize.training.run_log.writer import LoggedRun, Writer
 _CHECKS: dict[str, Callable[[], str]] = {"tensorboard": TensorBoard.check, "mlflow": MLflow.check, "wandb": WandB.check}
 
 
-def check_places(settings: Any) -> list[str]:
-    """Return a line on each place of the settings' ``log`` and ``prometheus``; for the beginning, before any work.
+def check_trackers(settings: Any) -> list[str]:
+    """Return a line on each tracker of the settings' ``log`` and ``prometheus``; for the beginning, before any work.
 
     Raises
     ------
     MissingPackage
-        If the library of a place is not installed.
+        If the library of a tracker is not installed.
     RequestFailed
         If a server cannot be reached, or refuses the user.
     BadSetting, NotFound
@@ -31,8 +31,8 @@ def check_places(settings: Any) -> list[str]:
     return lines if settings.prometheus is None else [*lines, Prometheus.check(settings.prometheus)]
 
 
-def open_places(settings: Any, run: LoggedRun) -> list[Writer]:
-    """Return the writers of all places of the settings, other than the log of the run."""
+def open_trackers(settings: Any, run: LoggedRun) -> list[Writer]:
+    """Return the writers of all trackers of the settings, other than the log of the run."""
     kinds: dict[str, Callable[[], Writer]] = {
         "tensorboard": lambda: TensorBoard(run),
         "mlflow": lambda: Background(MLflow(run)),
