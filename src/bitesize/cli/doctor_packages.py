@@ -16,7 +16,7 @@ EXTRAS = {
     "sklearn": "models of scikit-learn: --model sklearn:SGDClassifier",
     "hdf5": "HDF5 files",
     "zarr": "Zarr arrays",
-    "parquet": "Parquet and Feather files",
+    "parquet": "Parquet and Feather files, and tables of numbers (CSV)",
     "huggingface": "datasets of Hugging Face",
     "tiff": "TIFF of many bands, floats, tiles and pages; 16-bit color PNG",
     "dicom": "DICOM images and series",
