@@ -47,6 +47,12 @@ def test_the_line_is_written_over_and_makes_room_for_other_output(monkeypatch):
     assert as_notebooks_show(file.getvalue()) == ["short", ""]
 
 
+def test_a_line_that_never_began_ends_quietly():
+    file = io.StringIO()
+    CellLine(lambda: None, Console(file=file)).stop()
+    assert file.getvalue() == ""
+
+
 def test_a_notebook_is_known_by_the_variable_of_its_kernel():
     assert in_cell({"JPY_PARENT_PID": "1"})
     assert not in_cell({})

@@ -65,7 +65,9 @@ class CellLine(RenderHook):
         self._thread.start()
 
     def stop(self) -> None:
-        """Write no more, and remove the line."""
+        """Write no more, and remove the line; do nothing if it was never begun, as when training is interrupted early."""
+        if self._thread.ident is None:
+            return
         self._end.set()
         self._thread.join()
         for each in self._consoles:
