@@ -104,12 +104,12 @@ def test_damaged_shards_are_listed(data, tmp_path):
         (["--out", "x", "--resize", "1x2x3"], "--resize"),
         (["--out", "x", "--kind", "png"], "kind must be"),
         (["--out", "x", "--kind", "bytes", "--max-side", "9"], "--max-side"),
-        (["--out", "x", "--on-error", "ignore"], "--on-error"),
     ],
     ids=str,
 )
 def test_wrong_options_are_refused_in_words_of_the_command_line(data, tmp_path, options, message):
     assert message in run("pack", data, *options, code=1, cwd=tmp_path).stderr
+    assert "must be raise or skip" in run("pack", data, "--out", "x", "--on-error", "ignore", code=2, cwd=tmp_path).stderr
     assert not (tmp_path / "x").exists()
 
 

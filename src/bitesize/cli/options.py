@@ -297,7 +297,7 @@ def parse_fields(text: str | None) -> list[str] | dict[str, str] | None:
 
     Raises
     ------
-    BadSetting
+    typer.BadParameter
         If a name is missing, or both forms are mixed.
 
     Examples
@@ -305,13 +305,13 @@ def parse_fields(text: str | None) -> list[str] | dict[str, str] | None:
     >>> parse_fields("a,b"), parse_fields("x=image, y=label")
     (['a', 'b'], {'x': 'image', 'y': 'label'})
     """
-    from bitesize.errors import BadSetting
-
     if text is None:
         return None
     parts = [[word.strip() for word in part.split("=", 1)] for part in text.split(",")]
     if not all(all(part) for part in parts) or len({len(part) for part in parts}) > 1:
-        raise BadSetting(f"--fields takes names, a,b, or fields with their names in the data, x=image,y=label, not {text!r}")
+        raise typer.BadParameter(
+            f"takes names, a,b, or fields with their names in the data, x=image,y=label, not {text!r}", param_hint="'--fields'"
+        )
     return {part[0]: part[1] for part in parts} if len(parts[0]) == 2 else [part[0] for part in parts]
 
 
@@ -321,21 +321,29 @@ def parse_batch_size(text: str) -> int | str:
 
 
 def parse_count(option: str, text: str) -> int | str:
-    """Parse a number or ``auto``."""
-    from bitesize.errors import BadSetting
+    """Parse a number or ``auto``.
 
+    Raises
+    ------
+    typer.BadParameter
+        If it is neither: wrong usage.
+    """
     if text == "auto":
         return "auto"
     try:
         return int(text)
     except ValueError:
-        raise BadSetting(f"{option} must be a whole number or auto, not {text!r}") from None
+        raise typer.BadParameter(f"must be a whole number or auto, not {text!r}", param_hint=f"'{option}'") from None
 
 
 def parse_on_error(text: str) -> str:
-    """Parse ``raise`` or ``skip``."""
-    from bitesize.errors import BadSetting
+    """Parse ``raise`` or ``skip``.
 
+    Raises
+    ------
+    typer.BadParameter
+        If it is neither: wrong usage.
+    """
     if text not in ("raise", "skip"):
-        raise BadSetting(f"--on-error must be raise or skip, not {text!r}")
+        raise typer.BadParameter(f"must be raise or skip, not {text!r}", param_hint="'--on-error'")
     return text
