@@ -181,6 +181,26 @@ def test_a_model_that_has_not_learned_is_said_with_what_its_rows_allow(tmp_path,
     assert summary["largest_class"] == {"class": "Cats1", "share": 0.5}
 
 
+@pytest.mark.parametrize("patience", [0, 5])
+def test_a_model_that_has_learned_its_rows_by_heart_is_not_to_be_trained_longer(tmp_path, patience):
+    data = in_folders(tmp_path / "data", np.random.default_rng(0).uniform(0, 255, (12, 8, 8, 3)))
+    val = in_folders(
+        tmp_path / "val", np.repeat(np.random.default_rng(1).uniform(0, 255, (6, 8, 8, 3)), 2, axis=0)
+    )  # no model could be better
+    options = ["--model", "mlp", "--epochs", 60, "--batch-size", 4, "--early-stopping", patience, "--no-augment"]
+    done = run("train", data, "--val", val, *options, "--out", tmp_path / "run")
+    ways = "try more data, --augment or a smaller --model"
+    assert (
+        f"no better than always answering 'Cats1' (0.500) although training reached accuracy 1 (overfitting): {ways}\n"
+        in done.stderr
+    )
+    epochs = len(json.loads((tmp_path / "run" / "summary.json").read_text())["epochs"])
+    said = (
+        f"stopped early after epoch {epochs} of 60: no lower validation loss for 5 epochs (--early-stopping changes this)\n"
+    )
+    assert (said in done.stdout) == (patience > 0) == (epochs < 60)
+
+
 def test_the_line_is_printed_and_kept_with_the_run(tmp_path):
     data = in_folders(tmp_path / "data", pictures(40))
     done = run("train", data, "--model", "mlp", "--epochs", 1, "--out", tmp_path / "run")

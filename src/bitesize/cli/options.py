@@ -310,7 +310,8 @@ def parse_fields(text: str | None) -> list[str] | dict[str, str] | None:
     parts = [[word.strip() for word in part.split("=", 1)] for part in text.split(",")]
     if not all(all(part) for part in parts) or len({len(part) for part in parts}) > 1:
         raise typer.BadParameter(
-            f"takes names, a,b, or fields with their names in the data, x=image,y=label, not {text!r}", param_hint="'--fields'"
+            f"takes names, a,b, or fields with their names in the data, x=image,y=label, not {text!r}",
+            param_hint="'--fields'",
         )
     return {part[0]: part[1] for part in parts} if len(parts[0]) == 2 else [part[0] for part in parts]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bitesize.cli.console import command, console, counted, plain
 
@@ -33,35 +33,60 @@ def describe_not_learned(result: dict[str, Any], settings: TrainSettings, model:
     from bitesize.training.image_shape import LEAST_PRETRAINED_SIDE, LEAST_SIDE
 
     line = result["epochs"][(result["best_epoch"] or len(result["epochs"])) - 1] if result["epochs"] else {}
-    answer = _no_better_than(result, line)
-    if answer is None:
+    constant = _constant_answer(result)
+    if constant is None or not constant.is_as_good_as(line):
         return None
     assert settings.epochs != "auto"
-    ways = ["a larger --early-stopping" if len(result["epochs"]) < settings.epochs else "more --epochs"]
     shape = getattr(model, "input_shape", (None,))[1:]
     side = min(shape[:2]) if len(shape) == 3 and None not in shape else 0
+    pretrained = (
+        ["--model MobileNetV2 --weights imagenet"] if side >= LEAST_PRETRAINED_SIDE and settings.model == "cnn" else []
+    )
+    if constant.is_left_behind_by_training(result["epochs"][-1]):  # longer training would only make it worse
+        augment = ["--augment"] if side and not settings.augment else []
+        ways = ["more data", *augment, *pretrained, "a smaller --model"]
+        reached = f" although training reached {constant.metric} {result['epochs'][-1][constant.metric]:.3g} (overfitting)"
+        return f"no better than {constant}{reached}: try {', '.join(ways[:-1])} or {ways[-1]}"
+    ways = ["a larger --early-stopping" if len(result["epochs"]) < settings.epochs else "more --epochs"]
     if side >= LEAST_SIDE and (settings.model == "mlp" or ".py" in settings.model):
         ways.append("--model cnn")
-    if side >= LEAST_PRETRAINED_SIDE and settings.model == "cnn":
-        ways.append("--model MobileNetV2 --weights imagenet")
-    ways.append(_last_way(settings, model))
-    return f"no better than {answer}: try {', '.join(ways[:-1])} or {ways[-1]}"
+    ways += [*pretrained, _last_way(settings, model)]
+    return f"no better than {constant}: try {', '.join(ways[:-1])} or {ways[-1]}"
 
 
-def _no_better_than(result: dict[str, Any], line: dict[str, Any]) -> str | None:
-    """Return the constant answer that an epoch is not better than, with its figure, or None."""
-    if "largest_class" in result:
-        largest = result["largest_class"]
-        found = largest and ("accuracy", largest["share"], f"always answering {largest['class']!r}", True)
-    else:
-        found = result["baseline"] and tuple(result["baseline"].values())
-    if not found:
-        return None
-    metric, value, answer, higher = found
-    reached = line.get(f"val_{metric}")
-    if reached is None or (reached > value if higher else reached < value):
-        return None
-    return f"{answer} ({'' if metric == 'accuracy' else f'{metric} '}{value:.{'3f' if higher else '4g'}})"
+class _Constant(NamedTuple):
+    """The figure that a constant answer has on the validation data."""
+
+    metric: str
+    value: float
+    answer: str
+    higher_is_better: bool
+
+    def is_as_good_as(self, line: dict[str, Any]) -> bool:
+        """Return whether an epoch is not better in validation."""
+        reached = line.get(f"val_{self.metric}")
+        return reached is not None and not (
+            reached > self.value if self.higher_is_better else reached < self.value
+        )  # also of NaN
+
+    def is_left_behind_by_training(self, line: dict[str, Any]) -> bool:
+        """Return whether the rows of training are answered far better: at least half of the way to the best figure, 1 or 0."""
+        reached = line.get(self.metric)
+        return reached is not None and (
+            reached >= (1 + self.value) / 2 if self.higher_is_better else reached <= self.value / 2
+        )
+
+    def __str__(self) -> str:
+        name = "" if self.metric == "accuracy" else f"{self.metric} "
+        return f"{self.answer} ({name}{self.value:.{'3f' if self.higher_is_better else '4g'}})"
+
+
+def _constant_answer(result: dict[str, Any]) -> _Constant | None:
+    """Return the constant answer that a model should be better than, or None if it is unknown."""
+    if "largest_class" not in result:
+        return _Constant(**result["baseline"]) if result["baseline"] else None
+    largest = result["largest_class"]
+    return _Constant("accuracy", largest["share"], f"always answering {largest['class']!r}", True) if largest else None
 
 
 def _last_way(settings: TrainSettings, model: Any) -> str:
@@ -124,10 +149,21 @@ def describe_no_report(run: RunFolder) -> str:
     return f"Interrupted. The run in {run.shown} has finished, but its report is not written: {command('report', run.shown)} writes it."
 
 
-def print_end(result: dict[str, Any], out: str, saved: str, page: str | None, *, automatic: bool) -> None:
+def _describe_stopped_early(result: dict[str, Any], patience: int) -> str | None:
+    """Return that early stopping has ended a run, and what it waited for; None if all epochs were trained."""
+    trained, planned = len(result["epochs"]), result["planned_epochs"]
+    if result["best_epoch"] is None or trained >= planned:
+        return None
+    waited = counted(patience, "epoch")
+    return f"stopped early after epoch {trained} of {planned}: no lower validation loss for {waited} (--early-stopping changes this)"
+
+
+def print_end(result: dict[str, Any], out: str, saved: str, page: str | None, *, automatic: bool, patience: Any) -> None:
     """Print the figures of a finished run, and what is saved in its folder: the model ``saved``, and the report ``page``."""
     from bitesize.memory.sizes import format_size
 
+    if (stopped := _describe_stopped_early(result, patience)) is not None:
+        console.print(stopped, highlight=False, soft_wrap=True)
     peak, budget = format_size(result["peak_bytes"]), format_size(result["budget"])
     # An automatic budget is measured again at the start of each epoch: the plan may show another figure.
     of = f"budget at the end {budget}" if automatic else f"budget {budget}"

@@ -94,7 +94,7 @@ def train_run(
     finally:
         close()
     if not quiet:
-        print_end(result, out, saved, page, automatic=settings.memory == "auto")
+        print_end(result, out, saved, page, automatic=settings.memory == "auto", patience=job.settings.early_stopping)
         _warn(describe_not_learned(result, job.settings, job.model))
     return {**result, "out": out, "report": page, "understood": [*understood(job.train), *job.said, *job.warnings]}
 
