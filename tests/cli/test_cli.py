@@ -292,6 +292,7 @@ def test_wrong_usage_is_exit_code_2_and_debug_shows_the_traceback(tmp_path):
 
 def test_a_folder_that_is_no_run_says_so(tmp_path, pictures):
     assert "is not the folder of a finished run" in run("evaluate", tmp_path, pictures, code=1).stderr
+    assert "error: nowhere does not exist\n" in run("evaluate", "nowhere", pictures, code=1).stderr
     assert "must end in .csv or .parquet" in run("predict", tmp_path, pictures, "--out", tmp_path / "p.txt", code=1).stderr
 
 

@@ -177,9 +177,16 @@ class RunFolder:
         """
         text = os.fspath(path)
         folder = cls(fetch_run(text), address=text) if is_url(text) else cls(Path(path))
-        for name in folder._needed:
-            if not (folder.path / name).is_file():
-                raise NotFound(f"{folder.shown} is not the folder of a finished run: it has no {name}")
+        if not folder.path.exists():
+            raise NotFound(f"{folder.shown} does not exist")
+        missing = [name for name in folder._needed if not (folder.path / name).is_file()]
+        if missing and any(folder.checkpoints.glob("*.npz")):
+            raise NotFound(
+                f"{folder.shown} was interrupted before its first epoch ended: repeat its command, or: "
+                f"bitesize train --resume --out {folder.shown}"
+            )
+        if missing:
+            raise NotFound(f"{folder.shown} is not the folder of a finished run: it has no {missing[0]}")
         return folder
 
     def write_config(self, config: dict[str, Any], classes: tuple[str, ...]) -> None:

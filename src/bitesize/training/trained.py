@@ -97,7 +97,7 @@ def load(run: str | os.PathLike[str]) -> TrainedModel:
     ('left', 'right')
     >>> bs.load("nowhere")
     Traceback (most recent call last):
-    bitesize.errors.NotFound: nowhere is not the folder of a finished run: it has no config.json
+    bitesize.errors.NotFound: nowhere does not exist
     """
     model = TrainedModel(open_run(run))
     if (line := model.saved_epoch.unfinished) is not None:
