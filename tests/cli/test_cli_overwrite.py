@@ -39,6 +39,13 @@ def test_a_file_is_only_replaced_where_that_is_asked_for(data, tmp_path, command
     assert out.read_bytes()[:8] != b"of value"
 
 
+@pytest.mark.parametrize("words", [("nowhere", "{data}/photos"), ("{data}/run", "nowhere")])
+def test_input_that_is_missing_is_said_before_a_file_that_is_there(data, tmp_path, words):
+    (tmp_path / "predictions.csv").write_text("of value")
+    run_and_data = [word.format(data=data) for word in words]
+    assert "error: nowhere does not exist\n" in run("predict", *run_and_data, code=1, cwd=tmp_path).stderr
+
+
 def test_predictions_are_kept_where_no_file_could_be_predicted(data, tmp_path):
     out = tmp_path / "p.csv"
     run("predict", data / "run", data / "photos", "--out", out)

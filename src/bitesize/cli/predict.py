@@ -76,15 +76,15 @@ def predict(
     _check_out(out)
     out_source = context.get_parameter_source("out")
     to_file = not json or (out_source is not None and out_source.name == "COMMANDLINE")
-    if to_file:
-        refuse_to_replace(out, overwrite)
     say_when_compiling()
     action: Any = parse_on_error(on_error)
     joined = workers.team(memory, quiet=json)
     folder = open_run(run)
     task = task_with(folder, threshold)
-    into = masks_folder(task, masks, out if to_file else None, overwrite)
     given = collect(folder.config(), data, opening.settings, labels=opening.labels, split=opening.split)
+    if to_file:  # after the input is found: --overwrite would not help if it is missing
+        refuse_to_replace(out, overwrite)
+    into = masks_folder(task, masks, out if to_file else None, overwrite)
     if not json:
         _print_given(given)
     with joined as team:
