@@ -26,6 +26,16 @@ def test_a_charge_that_does_not_fit_is_refused_with_need_room_and_setting():
     assert budget.in_use == kept.nbytes
 
 
+@pytest.mark.parametrize("size", [64, "64"])
+def test_a_size_that_may_lack_its_unit_is_asked_about_where_it_does_not_fit(size):
+    with pytest.raises(DoesNotFit, match=r"64 B are free \(did you mean 64MiB\?\)\. Raise memory"):
+        Budget(size).charge(100, "index")
+    for meant in ("64 B", 1 << 20):
+        with pytest.raises(DoesNotFit) as caught:
+            Budget(meant).charge(1 << 21, "index")
+        assert "did you mean" not in str(caught.value)
+
+
 def test_a_charge_that_is_garbage_gives_its_bytes_back():
     budget = Budget(1000)
     budget.charge(800, "lost")

@@ -15,7 +15,7 @@ from bitesize.memory.charge import Charge
 from bitesize.memory.ledger import Ledger
 from bitesize.memory.limits import Limit
 from bitesize.memory.pool import Pool, refusal
-from bitesize.memory.sizes import format_size, parse_size
+from bitesize.memory.sizes import format_size, parse_size, unit_hint
 
 # Seconds to wait until optional bytes are returned, and between two looks.
 _RECLAIM_SECONDS, _PAUSE = 10.0, 0.001
@@ -69,6 +69,7 @@ class Budget:
             self.total, self.origin = self._share, share_origin(self._limit)
         else:
             self.total, self.origin = parse_size(size), "as given"
+        self._hint = unit_hint(size)
         _ledgers[id(self._ledger)] = self._ledger
         self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
 
@@ -243,9 +244,9 @@ class Budget:
 
     @property
     def bound(self) -> str:
-        """Largest size of an automatic budget, as the end of an error message; empty for a budget of a given size."""
+        """End of an error message: the largest size of an automatic budget, or the unit that a given size may lack; else empty."""
         if not self._auto:
-            return ""
+            return self._hint
         return f'; memory="auto" may take at most {format_size(self.most)}, three quarters of what {self._limit.name} leaves'
 
     def refresh(self) -> bool:

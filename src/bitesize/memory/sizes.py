@@ -51,6 +51,18 @@ def parse_size(size: int | str) -> int:
     return size
 
 
+def unit_hint(size: int | str) -> str:
+    """Return a question, for errors, where a number without a unit would be a reasonable size in MiB, but is one of bytes; else "".
+
+    Examples
+    --------
+    >>> unit_hint("64"), unit_hint("64 B"), unit_hint("64 MiB")
+    (' (did you mean 64MiB?)', '', '')
+    """
+    number = str(size).strip()
+    return f" (did you mean {int(number)}MiB?)" if number.isdecimal() and int(number) < 1024**2 else ""
+
+
 def format_size(nbytes: int, *, ceil: bool = False) -> str:
     """Return a number of bytes as text, in binary units.
 
