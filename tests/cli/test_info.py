@@ -26,6 +26,12 @@ def test_info_says_what_was_understood_and_what_decides_otherwise(folders):
     assert "1 other file (.txt)" in result.stdout
 
 
+def test_rows_of_the_sample_that_cannot_be_read_are_counted(folders):
+    (folders / "cat" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    line = "uint8 from 20 to 140, in a sample of 7 rows, 1 of 8 could not be read (bitesize check lists all)"
+    assert line in " ".join(run("info", folders).stdout.split())
+
+
 def test_info_prints_one_object_for_scripts(folders):
     found = json.loads(run("info", folders, "--json").stdout)
     assert (found["rows"], found["classes"]) == (8, {"cat": 4, "dog": 4})

@@ -14,6 +14,7 @@ import numpy as np
 from bitesize.errors import BitesizeError, first_few
 from bitesize.files.names import show
 from bitesize.html.notebook import element, output, table
+from bitesize.memory.sizes import counted
 from bitesize.sources.choices import Choice
 from bitesize.sources.row_source import RowSource
 from bitesize.spec import CHANNELS_LAST, Encoded, Field, one_channel_reason
@@ -252,6 +253,9 @@ def _kind(source: RowSource) -> str:
 
 
 def _range(values: ValueRange) -> str:
+    rows, bad = counted(values.rows, "row"), ""
+    if values.unreadable:
+        bad = f", {values.unreadable} of {values.rows + values.unreadable} could not be read (bitesize check lists all)"
     if not np.isfinite(values.minimum):
-        return f"{values.dtype}, no finite value in {values.rows} rows"
-    return f"{values.dtype} from {values.minimum:.6g} to {values.maximum:.6g}, in a sample of {values.rows} rows"
+        return f"{values.dtype}, no finite value in {rows}{bad}"
+    return f"{values.dtype} from {values.minimum:.6g} to {values.maximum:.6g}, in a sample of {rows}{bad}"

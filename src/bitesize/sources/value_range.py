@@ -43,6 +43,8 @@ class ValueRange:
         Name of the dtype of the values, such as ``"float64"``.
     mean : float
         Mean of the finite values; NaN if the sample has none. Not compared.
+    unreadable : int
+        Rows of the sample that could not be read. Not compared.
     """
 
     minimum: float
@@ -51,6 +53,7 @@ class ValueRange:
     rows: int
     dtype: str
     mean: float = field(default=np.nan, compare=False, repr=False)
+    unreadable: int = field(default=0, compare=False, repr=False)
 
 
 def value_range(source: RowSource, rows: int = 16, *, memory: int | str | Budget = "auto") -> ValueRange:
@@ -88,7 +91,8 @@ def value_range(source: RowSource, rows: int = 16, *, memory: int | str | Budget
         raise BadSetting(f"value_range needs numbers, but the field {source.primary!r} is {field}")
     minimum, maximum, integral, read, dtype = np.inf, -np.inf, True, 0, ""
     total, count = 0.0, 0
-    for values in _sample(source, rows, as_budget(memory)):
+    numbers = np.unique(np.linspace(0, len(source) - 1, max(1, min(rows, len(source)))).astype(np.int64)).tolist()
+    for values in _sample(source, numbers, as_budget(memory)):
         read, dtype = read + 1, values.dtype.name
         for start in range(0, values.size, _PIECE):
             piece = values[start : start + _PIECE].astype(np.float64)
@@ -100,8 +104,8 @@ def value_range(source: RowSource, rows: int = 16, *, memory: int | str | Budget
     if not dtype:
         dtype = field.dtype.name if isinstance(field, Field) else "uint8"
     if minimum > maximum:
-        return ValueRange(np.nan, np.nan, False, read, dtype)
-    return ValueRange(minimum, maximum, integral, read, dtype, total / count)
+        return ValueRange(np.nan, np.nan, False, read, dtype, unreadable=len(numbers) - read)
+    return ValueRange(minimum, maximum, integral, read, dtype, total / count, len(numbers) - read)
 
 
 def may_be_narrow(stored: Field | Encoded) -> bool:
@@ -132,9 +136,8 @@ def sample_nbytes(source: RowSource) -> int:
     return row + 4 * 8 * _PIECE
 
 
-def _sample(source: RowSource, rows: int, budget: Budget) -> Iterator[NDArray[Any]]:
-    """Read evenly spaced rows one by one, flat; rows that cannot be read are left out."""
-    numbers = np.unique(np.linspace(0, len(source) - 1, max(1, min(rows, len(source)))).astype(np.int64)).tolist()
+def _sample(source: RowSource, numbers: list[int], budget: Budget) -> Iterator[NDArray[Any]]:
+    """Read rows one by one, flat; rows that cannot be read are left out."""
     if isinstance(source.spec[source.primary], Encoded):
         yield from _sample_of_images(source, numbers, budget)
         return
