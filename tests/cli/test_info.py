@@ -32,6 +32,11 @@ def test_rows_of_the_sample_that_cannot_be_read_are_counted(folders):
     assert line in " ".join(run("info", folders).stdout.split())
 
 
+def test_stats_of_a_damaged_file_says_what_lists_all(folders):
+    (folders / "cat" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    assert "bitesize check DATA lists all files that cannot be read" in run("stats", folders, code=1).stderr
+
+
 def test_info_prints_one_object_for_scripts(folders):
     found = json.loads(run("info", folders, "--json").stdout)
     assert (found["rows"], found["classes"]) == (8, {"cat": 4, "dog": 4})

@@ -207,7 +207,9 @@ class Total:
         if part.failed and self._strict:
             row, error = next(iter(part.failed.items()))
             kind = type(error) if isinstance(error, BitesizeError) else BadFile
-            raise kind(f"{error} (row {row})")
+            raised = kind(f"{error} (row {row})")
+            raised.row = row
+            raise raised
         if part.failed and self._first is None:
             self._first = next(iter(part.failed.values()))
         merge(self._moments, part.values)
