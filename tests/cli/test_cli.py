@@ -461,7 +461,7 @@ def test_plan_tells_the_models_side_and_measures(pictures):
     assert told["measured"]["rows_per_second"] > 0
     assert told["process"] == told["total"] + told["overhead"] > 20 << 20
     shown = run("plan", pictures, "--image-size", 32, "--model", "mlp").stdout
-    assert "The largest batch that fits is about" in shown
+    assert f"All {told['rows']} rows fit in one batch." in shown
     assert "the whole process" in shown
 
 

@@ -39,7 +39,7 @@ def print_result(result: PlanResult) -> None:
     for warning in result.warnings:
         print_warning(warning)
     if result.model is not None:
-        _print_model_memory(result.model, result.plan.batch_size)
+        _print_model_memory(result.model, result.plan.batch_size, result.plan.rows)
     if result.measured:
         _print_measured(result.measured)
 
@@ -89,8 +89,8 @@ def print_plan(plan: Plan) -> None:
         console.print(f"[dim]{plain(in_options(hint))}[/]", highlight=False)
 
 
-def _print_model_memory(memory: dict[str, Any], batch_size: int) -> None:
-    """Print the memory to train a model."""
+def _print_model_memory(memory: dict[str, Any], batch_size: int, rows: int) -> None:
+    """Print the memory to train a model on batches of some of the rows."""
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, 2))
@@ -112,7 +112,10 @@ def _print_model_memory(memory: dict[str, Any], batch_size: int) -> None:
     console.print(f"\nmodel [bold]{plain(memory['name'])}[/], in addition to the data:", highlight=False)
     console.print_table(table)
     most = memory["largest_batch"]
-    largest = f"The largest batch that fits is about {most:,}." if most else "Not even one row fits."
+    if most == rows > 1:
+        largest = f"All {rows:,} rows fit in one batch."
+    else:
+        largest = f"The largest batch that fits is about {most:,}." if most else "Not even one row fits."
     console.print(largest if memory["fits"] else f"[red]This does not fit.[/] {largest}", highlight=False)
 
 
