@@ -26,7 +26,7 @@ def data(tmp_path):
 
 def test_all_that_is_wrong_is_told_at_once_and_by_the_exit_code(data):
     told = run("check", data, code=3).stdout
-    for line in ("train 32, val 12 rows read", "2 bad", "text.jpg", "1 in several parts", "seen.jpg", "1 groups of duplicates",
+    for line in ("train 32, val 12 rows read", "2 bad", "text.jpg", "1 in several parts", "seen.jpg", "1 group of duplicates",
                  "2 again.jpg", "(with other labels)"):  # fmt: skip
         assert line in " ".join(told.split()), line
     found = json.loads(run("check", data, "--json", code=3).stdout)

@@ -23,8 +23,8 @@ def test_findings_are_tables_of_each_kind():
     )
     page = page_of(found)
     assert "Checked train 2,000 rows, val 1 row: problems were found" in page.text
-    assert "1 rows cannot be read" in page.text
-    assert "1 groups of rows equal within a part" in page.text
+    assert "1 row cannot be read" in page.text
+    assert "1 group of rows equal within a part" in page.text
     assert "50 rows may be unintended, the first 20 rows" in page.text
     assert page.cells[5:8] == ["1,200", EVIL, "damaged"]
     assert page.cells[-9:] == ["class", "train", "val", "cat", "3", "1", "dog", "0", "2"]

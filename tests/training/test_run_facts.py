@@ -32,6 +32,12 @@ def test_predictions_show_their_first_rows_and_the_reasons_of_those_without():
     assert "no prediction: damaged" in page.cells
 
 
+def test_the_number_of_predictions_has_its_noun():
+    values = np.array([[0.25, 0.75], [0.5, 0.5]], np.float32)
+    assert repr(bs.Predictions(values[:1], ("cat", "dog"), str)).startswith("Predictions(1 row, classes cat, dog):")
+    assert repr(NumberPredictions(values, ("price", "size"), str)).startswith("NumberPredictions(2 rows of price, size):")
+
+
 def test_tags_and_numbers_and_masks_are_shown():
     values = np.array([[0.9, 0.6]], np.float32)
     assert "round, red" in page_of(TagPredictions(values, ("round", "red"), "{}.jpg".format)).cells

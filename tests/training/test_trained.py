@@ -347,7 +347,9 @@ def test_missing_files_are_named_before_any_work(of_arrays, data):
 def test_a_run_without_a_model_says_that_it_can_go_on(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "000001-epoch0-batch3.npz").touch()
-    with pytest.raises(bs.NotFound, match="was interrupted before its first epoch ended: repeat its command, or: bitesize train"):
+    with pytest.raises(
+        bs.NotFound, match="was interrupted before its first epoch ended: repeat its command, or: bitesize train"
+    ):
         bs.load(tmp_path)
 
 

@@ -161,9 +161,9 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
     def named(place: ReportedRow) -> str:
         return f"{place.part}: {place.path}" if several else place.path
 
-    def section(title: str, lines: list[str], count: int | None = None) -> None:
-        """Print the first lines of one kind of finding, and their number."""
-        console.print(f"[bold red]{len(lines) if count is None else count:,} {title}[/]", highlight=False)
+    def section(title: str, lines: list[str]) -> None:
+        """Print the first lines of one kind of finding."""
+        console.print(f"[bold red]{title}[/]", highlight=False)
         for line in lines[:_SHOWN]:
             console.print(f"  {plain(line)}", highlight=False, soft_wrap=True)
         if len(lines) > _SHOWN:
@@ -176,13 +176,14 @@ def _show(found: Findings, parts: Mapping[str, Source], moved: list[str], where:
             console.print(f"{plain(name)}:", highlight=False)
         print_understood(part)
     if found.bad:
-        section("bad", _bad(found.bad, named), len(found.bad))
+        section(f"{len(found.bad):,} bad", _bad(found.bad, named))
     if found.leaks:
-        section("in several parts", [_group(group, named) for group in found.leaks])
+        section(f"{len(found.leaks):,} in several parts", [_group(group, named) for group in found.leaks])
     if found.duplicates:
-        section("groups of duplicates", [_group(group, named) for group in found.duplicates])
+        title = counted(len(found.duplicates), "group of duplicates", "groups of duplicates")
+        section(title, [_group(group, named) for group in found.duplicates])
     if found.suspicious:
-        section("suspicious", [f"{named(place)}: {place.reason}" for place in found.suspicious])
+        section(f"{len(found.suspicious):,} suspicious", [f"{named(place)}: {place.reason}" for place in found.suspicious])
     for line in found.unbalanced:
         console.print(f"[yellow]{plain(line)}[/]", highlight=False, soft_wrap=True)
     if moved:

@@ -90,8 +90,7 @@ class Findings:
 def _table(title: str, groups: Sequence[Sequence[ReportedRow]]) -> Html:
     """Return a table of the first rows, with a line between groups of several rows; "" without rows."""
     lines = [(row.part, f"{row.row:,}", row.path, row.reason) for group in groups for row in group]
-    are = "groups of rows" if any(len(group) > 1 for group in groups) else "rows"
+    several = any(len(group) > 1 for group in groups)
+    count = counted(len(groups), "group of rows", "groups of rows") if several else counted(len(groups), "row")
     more = f", the first {_MOST} rows" if len(lines) > _MOST else ""
-    return table(
-        lines[:_MOST], ("part", "row", "path", "reason"), numbers=[1], caption=f"{len(groups):,} {are} {title}{more}"
-    )
+    return table(lines[:_MOST], ("part", "row", "path", "reason"), numbers=[1], caption=f"{count} {title}{more}")

@@ -34,7 +34,7 @@ class PredictionRows(ABC, Sequence[Row]):
     """
 
     # How names follow the number of rows in a line about all rows.
-    _joined: ClassVar[str] = "rows of"
+    _joined: ClassVar[str] = " of"
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class PredictionRows(ABC, Sequence[Row]):
 
     def __repr__(self) -> str:
         names = ", ".join(self._names[:_SHOWN]) + (", ..." if len(self._names) > _SHOWN else "")
-        lines = [f"{type(self).__name__}({len(self):,} {self._joined} {names})" + (":" if len(self) else "")]
+        lines = [f"{type(self).__name__}({counted(len(self), 'row')}{self._joined} {names})" + (":" if len(self) else "")]
         for row in range(min(_SHOWN, len(self))):
             error = self.errors.get(row)
             lines.append(f"  {self._describe(row)}: {self._shown(row) if error is None else f'no prediction: {error}'}")

@@ -69,7 +69,7 @@ class Predictions(PredictionRows[Prediction]):
     b.jpg dog 0.80
     """
 
-    _joined = "rows, classes"
+    _joined = ", classes"
 
     def __init__(
         self,
