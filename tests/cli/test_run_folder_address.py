@@ -145,11 +145,11 @@ def test_options_of_storages_are_not_recorded(data, bucket):
         "--out",
         ADDRESS,
         "--storage-option",
-        "secret_access_key=hidden",
-        "--storage-option=token=hidden",
+        "secret_access_key=concealed",
+        "--storage-option=token=concealed",
     )
     for path in bucket.folder.rglob("*"):
-        assert not path.is_file() or b"hidden" not in path.read_bytes()
+        assert not path.is_file() or b"concealed" not in path.read_bytes()
     config = json.loads((bucket.folder / "runs" / "first" / "config.json").read_text())
     assert "secret_access_key=... --storage-option=token=..." in config["command"]
 

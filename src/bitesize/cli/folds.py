@@ -44,9 +44,8 @@ def cross_validate(wanted: Wanted, *, json: bool) -> None:
         summary = summarize(results)
         write_json(root.path / "folds.json", summary)
         if wanted.report:
-            summary["report"] = write_comparison(
-                [RunFolder.open(fold["out"]) for fold in summary["folds"]], join(root.shown, NAME)
-            )
+            write_comparison([RunFolder.open(fold["out"]) for fold in summary["folds"]], str(root.path / NAME))
+            summary["report"] = join(root.shown, NAME)
         root.finish()
     finally:
         root.release()

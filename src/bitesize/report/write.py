@@ -90,6 +90,9 @@ def write_run_page(run: RunFolder, results: dict[str, Any] | str = "", out: str 
     if isinstance(results, dict):
         records = replace(records, evaluation=results)
     values = page_of_run(records, results if isinstance(results, str) else "")
+    if out is None and run.mirror is not None:  # it copies the page to the address with the other files of the run
+        write_page(run.path / NAME, "run.html", **values)
+        return target
     with replacing_at(target) as temporary:
         write_page(temporary, "run.html", **values)
     return target
