@@ -25,7 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _run_of_examples(request: pytest.FixtureRequest) -> None:
     """Start doctests of trained models in a folder with a finished run of two features."""
-    if isinstance(request.node, pytest.DoctestItem) and request.node.name.startswith("bitesize.training.trained."):
+    if isinstance(request.node, pytest.DoctestItem) and request.node.name.startswith(
+        ("bitesize.training.trained.", "bitesize.report.write.")
+    ):
         folder = request.getfixturevalue("tmp_path")
         shutil.copytree(_RUN, folder / "runs" / "1")
         request.getfixturevalue("monkeypatch").chdir(folder)

@@ -10,6 +10,7 @@ import typer
 from tests.cli.running import run
 
 from bitesize.cli.app import app
+from bitesize.cli.console import console
 from bitesize.cli.examples import EXAMPLES
 from bitesize.cli.help import EXIT_CODES, GROUPS, group_of
 
@@ -20,6 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encodi
 @pytest.fixture(params=[40, 80, 200])
 def width(request, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(request.param))
+    monkeypatch.setattr(console, "_width", None)  # which is that of the test that has loaded the module
     return request.param
 
 

@@ -63,9 +63,11 @@ def test_a_run_has_its_model_its_history_and_its_settings(trained):
     assert sorted(path.name for path in out.iterdir()) == [
         "classes.json",
         "config.json",
+        "evaluation.json",
         "history.csv",
         "log.jsonl",
         "model.skops",
+        "report.html",
         "split.csv",
         "summary.json",
     ]
