@@ -326,7 +326,9 @@ def test_the_log_is_whole_after_an_interruption_and_a_kill(tmp_path):
         "--batch-size",
         1,
         "--epochs",
-        3,
+        12,  # long enough for both signals on a fast machine
+        "--early-stopping",
+        0,
         "--checkpoint-every",
         20,
         "--out",
@@ -343,7 +345,7 @@ def test_the_log_is_whole_after_an_interruption_and_a_kill(tmp_path):
     lines, events = raw_lines(out), read_log(out)
     assert [event["reason"] for event in of("end", lines)] == ["interrupted", "finished"]
     assert len(of("start", lines)) == 3
-    assert [event["epoch"] for event in of("epoch", events)] == [1, 2, 3]
+    assert [event["epoch"] for event in of("epoch", events)] == [*range(1, 13)]
     places = [(event["epoch"], event["batch"]) for event in of("batch", events)]
     assert places == sorted(set(places))
     seconds = [event["seconds"] for event in lines]
