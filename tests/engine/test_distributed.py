@@ -78,7 +78,7 @@ RAY = """
     from bitesize.memory.local_ranks import local_ranks
     assert local_ranks().count == 1
     folder, trainer = pathlib.Path(sys.argv[1]), sys.argv[2]
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     import ray.train
     from ray.train import RunConfig, ScalingConfig
     if trainer == "torch":
