@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from bitesize.cli.console import console
 from bitesize.cli.examples import EXAMPLES
 
-# Groups of options, in the order in which help shows them; an option has the same group in all commands.
+# Groups of options, in the order of the help. An option has the same group in every command.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Data": (
         "labels", "split", "fields", "mode", "orient", "sample_weights", "labels_as", "tag_delimiter", "file_is_row", "axes", "pages",

@@ -24,7 +24,7 @@ div.bitesize img{display:block;margin:0 0 2px;background:none;border:1px solid c
 div.bitesize img.enlarged{image-rendering:pixelated}
 div.bitesize svg{display:block;max-width:100%;height:auto}
 """.replace("div.bitesize", "div.bitesize.bitesize")
-# Colors that can be told apart, also by people who see few colors, on white and on black.
+# Colors that differ clearly on white and on black, also for people who see few colors.
 COLORS = ("#4c8fd6", "#e08a2e", "#3fa66b", "#c25b9b", "#8c7ae0", "#c9a227", "#3ba7b0", "#d0605e")
 
 

@@ -135,6 +135,7 @@ def _cell() -> Callable[[str, str], None] | None:
     handle: Any = None
 
     def show(html: str, text: str) -> None:
+        """Show HTML in place of what was shown before."""
         nonlocal handle
         data = {"text/html": html, "text/plain": text}
         if handle is None:

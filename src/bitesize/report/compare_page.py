@@ -131,7 +131,7 @@ def _charts(runs: Sequence[RunRecords], names: Sequence[str]) -> list[Chart]:
 
 
 def _differences(runs: Sequence[RunRecords]) -> list[tuple[str, list[str]]]:
-    """Return the settings that are not the same in all runs, with their values."""
+    """Return the settings that differ between runs, with their values."""
     settings = [
         {**run.config["settings"], "backend": run.config.get("backend"), "bitesize": run.config.get("bitesize")}
         for run in runs

@@ -95,7 +95,7 @@ def thinned(row: NDArray[Any], axes: str, side: int) -> NDArray[Any]:
 
 
 def draw_stored(source: Source, side: int, **settings: Any) -> tuple[list[Picture], dict[int, str]]:
-    """Draw all rows of a source as they are stored; images of files within a square with this side."""
+    """Draw all rows of a source without transforms; images of files within a square with this side."""
     steps = [Resize(side, "pad", fill=255)] if isinstance(source.spec["x"], Encoded) else []
     return draw_rows(source, steps, side, **settings)
 

@@ -131,7 +131,7 @@ def _with_pictures(
             _add_masks(model, task, part, shown, budget)
         else:
             _add_stored(part, shown, budget)
-    except DoesNotFit as error:  # rows as they are stored may be much larger than those that the model gets
+    except DoesNotFit as error:  # stored rows may be much larger than those that the model gets
         return shown, [f"There are no pictures of rows: {error}"]
     return shown, said_of_pictures(source.spec["x"])
 

@@ -10,7 +10,7 @@ from bitesize.report.details.base import Details, Example, Worst
 from bitesize.training.score import Scored
 from bitesize.training.tasks.regress import Regress
 
-# Points of a chart; more cannot be told apart.
+# Most points of a chart: more would overlap.
 _MOST_POINTS = 1000
 # Targets whose points are kept.
 _MOST_TARGETS = 12
