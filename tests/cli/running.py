@@ -56,3 +56,19 @@ def lines_of(path: Path) -> list[dict[str, str]]:
     """Read a table that a command wrote."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def written_to_terminal(command: list[str], **environment: str) -> bytes:
+    """Run a command whose errors go to a pseudo-terminal, and return what it writes there."""
+    mine, its = os.openpty()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=its, env={**os.environ, **environment}) as child:
+        os.close(its)
+        seen = b""
+        try:
+            while block := os.read(mine, 4096):
+                seen += block
+        except OSError:  # how Linux reports the other end as closed
+            pass
+    os.close(mine)
+    assert child.returncode == 0
+    return seen

@@ -2,13 +2,13 @@
 
 import io
 import os
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
 from rich.console import Console
+from tests.cli.running import written_to_terminal
 
 from bitesize.cli import cell_line
 from bitesize.cli.cell_line import CellLine, in_cell
@@ -61,29 +61,9 @@ def test_a_notebook_is_known_by_the_variable_of_its_kernel():
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
 def test_a_command_in_a_cell_has_lines_that_a_notebook_can_show(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((20_000, 8), np.float32))
-    mine, its = os.openpty()
-    environment = {
-        **os.environ,
-        "TERM": "xterm-color",
-        "FORCE_COLOR": "1",
-        "JPY_PARENT_PID": "1",
-        "NO_COLOR": "1",
-        "COLUMNS": "80",
-    }
+    settings = {"TERM": "xterm-color", "FORCE_COLOR": "1", "JPY_PARENT_PID": "1", "NO_COLOR": "1", "COLUMNS": "80"}
     command = [sys.executable, "-m", "bitesize", "bench", str(tmp_path / "x.npy"), "--seconds", "1.5"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=its, env=environment) as child:
-        os.close(its)
-        seen = b""
-        while True:
-            try:
-                block = os.read(mine, 4096)
-            except OSError:  # Linux says so when the other end is closed
-                break
-            if not block:
-                break
-            seen += block
-    os.close(mine)
-    assert child.returncode == 0
+    seen = written_to_terminal(command, **settings)
     assert b"\rloading" in seen
     assert b"\x1b[2K" not in seen
     assert b"\x1b[1A" not in seen

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 from rich.console import Console
+from tests.cli.running import written_to_terminal
 
 from bitesize.cli import moving
 from bitesize.cli.bar import counting, counting_bytes
@@ -119,22 +120,8 @@ def test_commands_print_lines_to_stderr_and_results_to_stdout(rows):
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
 @pytest.mark.parametrize(("setting", "moves"), [({"COLUMNS": "80"}, True), ({"TERM": "dumb"}, False)])
 def test_a_terminal_gets_a_moving_line_unless_it_is_dumb(rows, setting, moves):
-    mine, its = os.openpty()
-    environment = {**os.environ, "TERM": "xterm", **setting, "NO_COLOR": "1"}
     command = [sys.executable, "-m", "bitesize", "bench", str(rows), "--seconds", "0.5"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=its, env=environment) as child:
-        os.close(its)
-        seen = b""
-        while True:
-            try:
-                block = os.read(mine, 4096)
-            except OSError:  # Linux says so when the other end is closed
-                break
-            if not block:
-                break
-            seen += block
-    os.close(mine)
-    assert child.returncode == 0
+    seen = written_to_terminal(command, **{"TERM": "xterm", **setting, "NO_COLOR": "1"})
     assert (b"\x1b" in seen) == moves
     assert (b"loading" in seen) == moves
     assert b"\x1b[3" not in seen  # no colors
