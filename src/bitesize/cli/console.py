@@ -7,9 +7,7 @@ import json
 import logging
 import os
 import re
-import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from rich.markup import escape
 
 from bitesize.cli.output import Output, writing
 from bitesize.memory.sizes import counted as counted
+from bitesize.text import quoted as quoted
 from bitesize.text import readable as readable
 
 if TYPE_CHECKING:
@@ -67,18 +66,6 @@ def command(*arguments: object) -> str:
     else:
         start = [os.path.relpath(program)] if os.path.exists(program) else ["python", "-m", "bitesize"]
     return quoted(*start, *arguments)
-
-
-def quoted(*words: object) -> str:
-    """Return words as one line for the shell of this system; words with spaces or special characters are quoted.
-
-    Examples
-    --------
-    >>> quoted("evaluate", "runs/1", "photos").split()
-    ['evaluate', 'runs/1', 'photos']
-    """
-    plain_words = [str(each) for each in words]
-    return subprocess.list2cmdline(plain_words) if sys.platform == "win32" else shlex.join(plain_words)
 
 
 def in_options(text: str) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bitesize.report.evaluation import read_evaluation
 from bitesize.text import readable
+from bitesize.training.history import History, read_history
 from bitesize.training.run import RunFolder
 from bitesize.training.run_log.file import read_log
-from bitesize.training.saved_epoch import SavedEpoch, read_saved_epoch
+from bitesize.training.saved_epoch import SavedEpoch, read_saved_epoch, read_summary
 from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.choose import saved_task
 
@@ -87,8 +86,8 @@ def read_records(run: RunFolder) -> RunRecords:
         shown=run.shown,
         config=config,
         task=saved_task(config, run.classes()),
-        history=_history(run.path / "history.csv"),
-        summary=_json(run.path / "summary.json") if saved.finished else {},
+        history=_lines(read_history(run.path)),
+        summary=read_summary(run) if saved.finished else {},
         log=read_log(run.path),
         evaluation=read_evaluation(run.path, config.get("run"), saved.epoch),
         saved=saved,
@@ -96,8 +95,10 @@ def read_records(run: RunFolder) -> RunRecords:
     )
 
 
-def _history(path: Path) -> list[dict[str, float]]:
-    return [{name: float(value) for name, value in line.items() if value} for line in _table(path)]
+def _lines(history: History) -> list[dict[str, float]]:
+    """Return the figures of each epoch."""
+    columns = zip(*history.values(), strict=True)
+    return [{"epoch": epoch, **dict(zip(history, values, strict=True))} for epoch, values in enumerate(columns, 1)]
 
 
 def _table(path: Path) -> list[dict[str, str]]:
@@ -106,11 +107,3 @@ def _table(path: Path) -> list[dict[str, str]]:
             return list(csv.DictReader(file))
     except FileNotFoundError:
         return []
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # an interrupted run has none
-        return {}
-    return dict(found) if isinstance(found, Mapping) else {}

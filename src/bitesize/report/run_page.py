@@ -10,6 +10,8 @@ from bitesize.report.curves import figure_charts, memory_charts, speed_charts
 from bitesize.report.page import moment, number, seconds
 from bitesize.report.records import RunRecords
 from bitesize.report.results import Results, figures_of, has_other_loss, results_of, trivial_of
+from bitesize.storage import paths
+from bitesize.text import quoted
 
 # Rows that were skipped in training and are listed.
 _MOST_BAD = 20
@@ -150,7 +152,7 @@ def _repeat(records: RunRecords) -> dict[str, Any]:
     given = config.get("given", {})
     return {
         "commands": list(dict.fromkeys(each["command"] for each in _sessions(config) if each.get("command"))),
-        "config": f"bitesize train --config {_quoted(records.shown)}/config.json --out NEW",
+        "config": quoted("bitesize", "train", "--config", paths.join(records.shown, "config.json"), "--out", "NEW"),
         "facts": [each for each in facts if each is not None and each[1]],
         "versions": sorted(config.get("versions", {}).items()),
         "settings": [(name, value, "given" if name in given else "") for name, value in settings],
@@ -158,9 +160,3 @@ def _repeat(records: RunRecords) -> dict[str, Any]:
         if isinstance(config["settings"].get("learning_rate"), float)
         else "",
     }
-
-
-def _quoted(path: str) -> str:
-    import shlex
-
-    return shlex.quote(path)

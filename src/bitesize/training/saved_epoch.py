@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from bitesize.memory.sizes import counted
 from bitesize.training.run import RunFolder
@@ -71,7 +72,7 @@ def read_saved_epoch(run: RunFolder) -> SavedEpoch:
     A run whose training is extended keeps its first summary until its second end; its settings, which are written with the first
     model of the second training, distinguish the two.
     """
-    settings, summary = run.config()["settings"], _summary(run)
+    settings, summary = run.config()["settings"], read_summary(run)
     lines = _history(run)
     planned = settings.get("epochs")
     planned = planned if isinstance(planned, int) else None
@@ -93,7 +94,8 @@ def _history(run: RunFolder) -> list[dict[str, str]]:
         return []
 
 
-def _summary(run: RunFolder) -> dict[str, int | None]:
+def read_summary(run: RunFolder) -> dict[str, Any]:
+    """Read ``summary.json``: the figures of a finished run; empty before its end."""
     try:
         summary = json.loads((run.path / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # missing before the end of a run
