@@ -6,7 +6,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from bitesize.cli.app import app
-from bitesize.pictures.picture import as_picture, said_of_pictures
+from bitesize.pictures.picture import as_picture, said_of_pictures, thinned
 from bitesize.spec import Field
 
 RANDOM = np.random.default_rng(0)
@@ -58,3 +58,9 @@ def test_what_a_picture_leaves_out_is_said():
     assert said_of_pictures(Field((8, 8, 3), np.uint8)) == []
     assert said_of_pictures(Field((8, 8, 5), np.uint8)) == ["the first 3 of 5 channels are shown as red, green and blue"]
     assert "the first of 2 channels is shown" in said_of_pictures(Field((4, 8, 8, 2), np.uint16))
+
+
+def test_rows_much_larger_than_a_picture_are_drawn_from_evenly_spaced_pixels():
+    row = np.arange(2000 * 1000).reshape(2000, 1000)
+    assert thinned(row, 100).tolist() == row[::5, ::5].tolist()
+    assert thinned(row, 1000).shape == row.shape

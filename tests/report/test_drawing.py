@@ -7,13 +7,7 @@ import pytest
 
 import bitesize as bs
 from bitesize.errors import DoesNotFit
-from bitesize.report.drawing import data_uri, draw_rows, draw_stored, thinned
-
-
-def test_rows_much_larger_than_the_page_are_drawn_from_evenly_spaced_pixels():
-    row = np.arange(2000 * 1000).reshape(2000, 1000)
-    assert thinned(row, "HW", 100).tolist() == row[::5, ::5].tolist()
-    assert thinned(row[None], "DHW", 1000).shape == row.shape
+from bitesize.report.drawing import data_uri, draw_rows, draw_stored
 
 
 def test_drawing_holds_one_row_at_a_time(tmp_path):

@@ -23,6 +23,15 @@ div.bitesize figure{margin:0;max-width:110px;font-size:11px;line-height:1.3;over
 div.bitesize img{display:block;margin:0 0 2px;background:none;border:1px solid color-mix(in srgb,currentColor 15%,transparent)}
 div.bitesize img.enlarged{image-rendering:pixelated}
 div.bitesize svg{display:block;max-width:100%;height:auto}
+div.bitesize figure.chart{max-width:300px;width:100%;font-size:11px}
+div.bitesize .chart text{fill:currentColor;font-size:15px}
+div.bitesize .chart .grid{stroke:currentColor;stroke-opacity:.2}
+div.bitesize .chart .axis{stroke:currentColor;stroke-opacity:.6}
+div.bitesize .chart .line{fill:none;stroke-width:2.4}
+div.bitesize .chart .dot{stroke-width:1.6;fill:none}
+div.bitesize .chart .s0{stroke:var(--s0)}
+div.bitesize .chart .s1{stroke:var(--s1);stroke-dasharray:7 3}
+div.bitesize .chart .dot.s1{stroke-dasharray:none}
 """.replace("div.bitesize", "div.bitesize.bitesize")
 # Colors that differ clearly on white and on black, also for people who see few colors.
 COLORS = ("#4c8fd6", "#e08a2e", "#3fa66b", "#c25b9b", "#8c7ae0", "#c9a227", "#3ba7b0", "#d0605e")
@@ -115,6 +124,11 @@ def table(
     )
 
 
+def data_address(data: bytes, kind: str) -> str:
+    """Return an image within a page as its address; ``kind`` is ``"png"`` or ``"jpeg"``."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
 def image(data: bytes, kind: str, alt: str, width: int, height: int, *, enlarged: bool = False) -> Html:
     """Return an image.
 
@@ -132,8 +146,7 @@ def image(data: bytes, kind: str, alt: str, width: int, height: int, *, enlarged
         Whether the pixels of a small image are shown as squares.
     """
     cls = ' class="enlarged"' if enlarged else ""
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return Html(f'<img src="{source}" alt="{escaped(alt)}" width="{width}" height="{height}"{cls}>')
+    return Html(f'<img src="{data_address(data, kind)}" alt="{escaped(alt)}" width="{width}" height="{height}"{cls}>')
 
 
 def beside(blocks: Iterable[Html]) -> Html:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from bitesize.memory.sizes import counted
 from bitesize.spec import Encoded, Field, axes_of_rows
 
+# Pixels that are read for one that is shown, along each side.
+_FINER = 4
+
 
 def axes_of_pictures(field: Field | Encoded) -> str:
     """Return the axes of rows that can be shown: ``"HW"``, ``"HWC"``, ``"DHW"`` or ``"DHWC"``; empty for other rows."""
@@ -33,6 +36,15 @@ def said_of_pictures(field: Field | Encoded) -> list[str]:
 def middle(row: NDArray[Any], axes: str) -> NDArray[Any]:
     """Return the slice in the middle of a volume, or an image unchanged."""
     return row[len(row) // 2] if axes.startswith("D") else row
+
+
+def thinned(image: NDArray[Any], side: int) -> NDArray[Any]:
+    """Return a view of an image, of evenly spaced lines and columns if it is much larger than a picture with this side.
+
+    A picture then takes little memory and time for images of any size.
+    """
+    step = max(1, max(image.shape[:2]) // (_FINER * side))
+    return image[::step, ::step]
 
 
 def as_picture(row: NDArray[Any], axes: str) -> NDArray[np.uint8]:

@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 
 from bitesize.html.notebook import Html, image
 from bitesize.pictures.overlay import blended
-from bitesize.pictures.picture import as_picture, middle
+from bitesize.pictures.picture import as_picture, middle, thinned
 
 # Number of thumbnails, and their longer side in pixels. Eight of at most `_PNG_NBYTES` or a JPEG take less than 200 KB as text.
 MOST, SIDE = 8, 96
 _PNG_NBYTES = 12 << 10
-# Larger images are first thinned out to this side, so that making a thumbnail takes little memory and time for images of any size.
-_THINNED = 4 * SIDE
 # Images that are smaller than half a thumbnail are enlarged to about this side.
 _ENLARGED = 84
 
@@ -35,18 +33,12 @@ def thumbnail(row: NDArray[Any], axes: str, alt: str, mask: NDArray[Any] | None 
     mask
         Class numbers of the pixels or voxels, which are colored over the picture.
     """
-    pixels = thinned(middle(row, axes))
+    pixels = thinned(middle(row, axes), SIDE)
     picture = as_picture(pixels, axes.removeprefix("D"))
     if mask is not None:
-        over = thinned(middle(mask, axes))
+        over = thinned(middle(mask, axes), SIDE)
         picture = blended(picture, over) if over.shape[:2] == picture.shape[:2] else picture
     return encoded(picture, alt)
-
-
-def thinned(values: NDArray[Any]) -> NDArray[Any]:
-    """Return a view of an image with lines and columns left out, if it is much larger than a thumbnail."""
-    step = max(1, max(values.shape[:2]) // _THINNED)
-    return values[::step, ::step]
 
 
 def encoded(picture: NDArray[np.uint8], alt: str) -> Html:

@@ -12,8 +12,8 @@ from urllib.parse import quote
 import numpy as np
 
 from bitesize.errors import BadSetting
+from bitesize.html.charts import STYLES, Axis, Chart, Series, line_chart
 from bitesize.memory.sizes import format_size
-from bitesize.report.charts import STYLES, Axis, Chart, Series, line_chart
 from bitesize.report.curves import titled
 from bitesize.report.page import number, seconds
 from bitesize.report.records import NO_FIGURES, RunRecords

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bitesize.html.charts import Axis, Chart, Series, line_chart
 from bitesize.memory.sizes import format_size
-from bitesize.report.charts import Axis, Chart, Series, line_chart
 from bitesize.report.records import NO_FIGURES, RunRecords
 
 _EPOCH = Axis("epoch", whole=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.engine.loader import Loader
+from bitesize.html.notebook import data_address
 from bitesize.order.order import Order
 from bitesize.pictures.overlay import blended
-from bitesize.pictures.picture import as_picture, axes_of_pictures, middle
+from bitesize.pictures.picture import as_picture, axes_of_pictures, middle, thinned
 from bitesize.sources.base import Source
 from bitesize.spec import Encoded
 from bitesize.training.tasks.mask_numbers import is_mask
@@ -24,8 +24,6 @@ from bitesize.transforms.normalize import Normalize, Scale
 from bitesize.transforms.window import Percentiles, Window
 
 Picture = NDArray[np.uint8]
-# Pixels that are drawn for one that is shown, along each side.
-_FINER = 4
 
 
 def draw_rows(
@@ -78,20 +76,13 @@ def draw_rows(
         loader.set_epoch(epoch)
         pictures = []
         for batch in loader:
-            picture = as_picture(thinned(batch["x"][0], axes, side), axes.removeprefix("D"))
+            picture = as_picture(thinned(middle(batch["x"][0], axes), side), axes.removeprefix("D"))
             if not batch.mask[0]:
                 picture = np.full_like(picture, 255)
             elif colored:
-                picture = blended(picture, thinned(batch["y"][0], axes, side))
+                picture = blended(picture, thinned(middle(batch["y"][0], axes), side))
             pictures.append(picture)
         return pictures, {bad.row: bad.reason for bad in loader.bad}
-
-
-def thinned(row: NDArray[Any], axes: str, side: int) -> NDArray[Any]:
-    """Return an image, or the slice in the middle of a volume, with at most a few times as many pixels as are shown."""
-    image = middle(row, axes)
-    step = max(1, max(image.shape[:2]) // (_FINER * side))
-    return image[::step, ::step]
 
 
 def draw_stored(source: Source, side: int, **settings: Any) -> tuple[list[Picture], dict[int, str]]:
@@ -120,4 +111,4 @@ def data_uri(picture: Picture, side: int) -> str:
         image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return data_address(file.getvalue(), "jpeg")

@@ -14,13 +14,13 @@ from bitesize.errors import DoesNotFit
 from bitesize.files.atomic import write_json
 from bitesize.memory.budget import as_budget
 from bitesize.pictures.overlay import blended
-from bitesize.pictures.picture import axes_of_pictures, said_of_pictures
+from bitesize.pictures.picture import axes_of_pictures, middle, said_of_pictures, thinned
 from bitesize.report.details.base import Details, Example
 from bitesize.report.details.classify import ClassDetails
 from bitesize.report.details.multilabel import TagDetails
 from bitesize.report.details.regress import NumberDetails
 from bitesize.report.details.segment import MaskDetails
-from bitesize.report.drawing import data_uri, draw_rows, draw_stored, shapes_only, thinned
+from bitesize.report.drawing import data_uri, draw_rows, draw_stored, shapes_only
 from bitesize.sources.base import Source
 from bitesize.training.run import RunFolder
 from bitesize.training.tasks.base import Task
@@ -154,6 +154,6 @@ def _add_masks(model: TrainedModel, task: Segment, part: Source, shown: list[dic
     for i, facts in enumerate(shown):
         if i in problems:
             continue
-        mask = thinned(predicted.masks[i], axes, _MASK_SIDE)  # type: ignore[union-attr]
+        mask = thinned(middle(predicted.masks[i], axes), _MASK_SIDE)  # type: ignore[union-attr]
         drawn = (plain[i], labeled[i], blended(plain[i], mask))
         facts["pictures"] = [data_uri(picture, _MASK_SIDE) for picture in drawn]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from bitesize.html.notebook import data_address
 
 # Number of classes up to which a table is readable.
 MOST_CELLS = 20
@@ -95,4 +96,4 @@ def _picture(classes: int, shares: Mapping[tuple[int, int], tuple[int, float]]) 
     image.putpalette(_COLOR * 256)
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True, transparency=bytes(range(256)))
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return data_address(file.getvalue(), "png")

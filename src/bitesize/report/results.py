@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bitesize.html.charts import Axis, Chart, Series, bar_chart, line_chart, scatter_chart
 from bitesize.memory.sizes import rounded
-from bitesize.report.charts import Axis, Chart, Series, bar_chart, line_chart, scatter_chart
 from bitesize.report.matrix import Confusion, confusion_of
 from bitesize.report.page import number, share
 from bitesize.report.records import RunRecords

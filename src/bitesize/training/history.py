@@ -8,14 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bitesize.html.curves import curves
-from bitesize.html.notebook import Html, beside, output, table
+from bitesize.html.charts import Axis, Series, line_chart
+from bitesize.html.notebook import COLORS, Html, beside, element, output, swatch, table
 from bitesize.memory.sizes import counted, rounded
 from bitesize.training.backend import load_keras
 
 # Columns that say how fast an epoch was, not how well it went; charts, and lines of the table, that are shown.
 _SPEED = ("seconds", "rows_per_second")
 _MOST_CHARTS, _MOST_LINES = 4, 10
+# Colors of the lines, as variables of the style.
+_COLORS = ";".join(f"--s{i}:{color}" for i, color in enumerate(COLORS[:2]))
 
 
 class History(Mapping[str, tuple[float, ...]]):
@@ -71,8 +73,8 @@ class History(Mapping[str, tuple[float, ...]]):
         charts = []
         for name in names[:_MOST_CHARTS]:
             pair = {"training": self.get(name), "validation": self.get(f"val_{name}")}
-            charts.append(curves(name, {of: values for of, values in pair.items() if values}))
-        return [chart for chart in charts if chart]
+            charts.append(_chart(name, {of: values for of, values in pair.items() if values}))
+        return charts
 
     def _table(self) -> Html:
         """Return a table of the last epochs."""
@@ -81,6 +83,14 @@ class History(Mapping[str, tuple[float, ...]]):
         lines = [(i + 1, *(_figure(self[name], i) for name in names)) for i in shown]
         caption = f"the last {_MOST_LINES} of {self.epochs:,} epochs" if self.epochs > _MOST_LINES else ""
         return table(lines, ["epoch", *names], numbers=range(len(names) + 1), caption=caption)
+
+
+def _chart(name: str, lines: Mapping[str, Sequence[float]]) -> Html:
+    """Return a chart of one figure by epoch."""
+    series = [Series(of, list(enumerate(values, 1)), i) for i, (of, values) in enumerate(lines.items())]
+    chart = line_chart(name, series, Axis("epoch", whole=True), Axis(""))
+    legend = [element("span", swatch(style), of, " ") for of, style in chart.legend] if len(series) > 1 else []
+    return element("figure", element("b", name), chart.svg, element("figcaption", *legend), cls="chart", style=_COLORS)
 
 
 def _figure(values: Sequence[float], i: int) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitesize.pictures.overlay import blended
-from bitesize.pictures.picture import middle
-from bitesize.pictures.thumbnails import encoded, thinned
+from bitesize.pictures.picture import middle, thinned
+from bitesize.pictures.thumbnails import SIDE, encoded
 from bitesize.training.prediction_rows import PredictionRows
 
 # Height and width, or depth, height and width.
@@ -93,9 +93,9 @@ class MaskPredictions(PredictionRows[PredictedMask]):
 
     def _html_cells(self, row: int) -> tuple[object, ...]:
         mask = middle(self.masks[row], "D" * (self.masks.ndim == 4))
-        black = np.zeros((*thinned(mask).shape, 3), np.uint8)
+        black = np.zeros((*thinned(mask, SIDE).shape, 3), np.uint8)
         said = self._shown(row)
-        return encoded(blended(black, thinned(mask)), f"mask of {self._describe(row)}: {said}"), said
+        return encoded(blended(black, thinned(mask, SIDE)), f"mask of {self._describe(row)}: {said}"), said
 
     def _shown(self, row: int) -> str:
         return ", ".join(

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitesize.report.charts import HEIGHT, WIDTH, Axis, Series, bar_chart, line_chart, scatter_chart
+from bitesize.html.charts import HEIGHT, WIDTH, Axis, Series, bar_chart, line_chart, scatter_chart
 
 VALUES = st.floats(-1e9, 1e9) | st.sampled_from([math.nan, math.inf, -math.inf])
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")

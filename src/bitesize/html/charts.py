@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bitesize.html.notebook import Html, escaped
-from bitesize.report.scales import Scale, label, scale_of
+from bitesize.html.scales import Scale, label, scale_of
 
 Point = tuple[float, float]
 # Units of the drawing: at the width of a phone, text is still 10 pixels high.

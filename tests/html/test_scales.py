@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitesize.report.scales import label, round_step, scale_of
+from bitesize.html.scales import label, round_step, scale_of
 
 NUMBERS = st.floats(-1e12, 1e12)
 
