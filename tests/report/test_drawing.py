@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import bitesize as bs
 from bitesize.errors import DoesNotFit
@@ -39,3 +40,18 @@ def test_masks_are_over_their_pixels():
 def test_a_tiny_picture_is_enlarged_and_a_large_one_is_reduced():
     assert data_uri(np.zeros((2, 4, 3), np.uint8), 100).startswith("data:image/jpeg;base64,")
     assert len(data_uri(np.zeros((2000, 2000, 3), np.uint8), 100)) < 2000
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_images_of_files_have_their_own_shape_and_range(tmp_path, dtype):
+    values = np.linspace(40, 240, 20 * 60).reshape(20, 60).astype(dtype) * dtype(1 if dtype == np.uint8 else 200)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(values if folder == "a" else values.T.copy()).save(tmp_path / folder / "x.png")
+    (wide, tall), problems = draw_stored(bs.open(tmp_path, mode="unchanged"), 120)
+    assert not problems
+    assert wide.shape == (40, 120, 3)
+    assert tall.shape == (120, 40, 3)
+    low, high = (40, 240) if dtype == np.uint8 else (0, 255)
+    assert abs(int(wide.min()) - low) <= 2
+    assert abs(int(wide.max()) - high) <= 2

@@ -60,7 +60,38 @@ def draw_rows(
     problems : dict of int to str
         Reasons of rows that could not be read.
     """
-    colored, axes = masks and is_mask(source), axes_of_pictures(source.spec["x"])
+    rows, problems = _read(source, steps, side, epoch=epoch, seed=seed, memory=memory, masks=masks)
+    axes = axes_of_pictures(source.spec["x"]).removeprefix("D")
+    return [_picture(*row, axes, white=i in problems) for i, row in enumerate(rows)], problems
+
+
+def draw_stored(source: Source, side: int, **settings: Any) -> tuple[list[Picture], dict[int, str]]:
+    """Draw all rows of a source without transforms, images of files within a square with this side; see `draw_rows`."""
+    field = source.spec["x"]
+    if not isinstance(field, Encoded):
+        return draw_rows(source, [], side, **settings)
+    axes = axes_of_pictures(field)
+    first, problems = _read(source, [Resize(side, "pad", fill=0)], side, **settings)
+    second, _ = _read(source, [Resize(side, "pad", fill=255)], side, **settings)
+    pictures = []
+    for i, ((values, mask), (other, _)) in enumerate(zip(first, second, strict=True)):
+        inside = _unpadded(values, other)
+        pictures.append(_picture(values[inside], None if mask is None else mask[inside], axes, white=i in problems))
+    return pictures, problems
+
+
+def _read(
+    source: Source,
+    steps: Sequence[Any],
+    side: int,
+    *,
+    epoch: int = 0,
+    seed: int = 0,
+    memory: Any = "auto",
+    masks: bool = True,
+) -> tuple[list[tuple[NDArray[Any], NDArray[Any] | None]], dict[int, str]]:
+    """Return the values of each row that a picture needs, and those of its mask; and the reasons of rows that could not be read."""
+    masked, axes = masks and is_mask(source), axes_of_pictures(source.spec["x"])
     order = Order(len(source), seed, shuffle=False)
     with Loader(
         source,
@@ -74,21 +105,32 @@ def draw_rows(
         memory=memory,
     ) as loader:
         loader.set_epoch(epoch)
-        pictures = []
+        rows = []
         for batch in loader:
-            picture = as_picture(thinned(middle(batch["x"][0], axes), side), axes.removeprefix("D"))
-            if not batch.mask[0]:
-                picture = np.full_like(picture, 255)
-            elif colored:
-                picture = blended(picture, thinned(middle(batch["y"][0], axes), side))
-            pictures.append(picture)
-        return pictures, {bad.row: bad.reason for bad in loader.bad}
+            values = thinned(middle(batch["x"][0], axes), side)
+            values = values[..., :3] if axes.endswith("C") else values  # more bands are not shown
+            rows.append((values.copy(), thinned(middle(batch["y"][0], axes), side).copy() if masked else None))
+        return rows, {bad.row: bad.reason for bad in loader.bad}
 
 
-def draw_stored(source: Source, side: int, **settings: Any) -> tuple[list[Picture], dict[int, str]]:
-    """Draw all rows of a source without transforms; images of files within a square with this side."""
-    steps = [Resize(side, "pad", fill=255)] if isinstance(source.spec["x"], Encoded) else []
-    return draw_rows(source, steps, side, **settings)
+def _picture(values: NDArray[Any], mask: NDArray[Any] | None, axes: str, *, white: bool) -> Picture:
+    """Return the picture of an image, with its mask over it."""
+    picture = as_picture(values, axes)
+    if white:
+        return np.full_like(picture, 255)
+    return picture if mask is None else blended(picture, mask)
+
+
+def _unpadded(values: NDArray[Any], other: NDArray[Any]) -> tuple[slice, slice]:
+    """Return the part of a padded image that is the same with another padding: the image itself.
+
+    Padding would be in the range of values, by which pictures of more than 8 bits are scaled.
+    """
+    same = ((values == other) | (values != values)).all(axis=-1)
+    lines, columns = np.flatnonzero(same.any(axis=1)), np.flatnonzero(same.any(axis=0))
+    if not len(lines):
+        return slice(None), slice(None)
+    return slice(lines[0], lines[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def shapes_only(transforms: Sequence[Mapping[str, Any]]) -> list[Transform]:
