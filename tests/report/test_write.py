@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.running import run
+from tests.cli.running import lines_of, run
 
 import bitesize as bs
 from bitesize.cli.report import write_after_training
@@ -291,6 +291,17 @@ def test_tables_have_results_of_their_task(tmp_path, columns, targets, options, 
     for text in [*texts, "Each ", "MAE" if columns[0] in "pprice" else "accuracy"]:
         assert text in page.text
     assert "nan" not in page.text.lower().split()
+
+
+def test_errors_in_tiny_units_are_not_zero(tmp_path):
+    data = table(tmp_path, ["dose"], lambda x, r: [[repr(float(v))] for v in 5e-9 + 1e-9 * x.sum(axis=1)])
+    done = run("train", data, "--labels", "dose", *SMALL, "--out", "first", cwd=tmp_path)
+    measured = json.loads((tmp_path / "first" / "evaluation.json").read_text())["figures"]["mae"]
+    saved = {line["epoch"]: float(line["val_mae"]) for line in lines_of(tmp_path / "first" / "history.csv")}
+    best = json.loads((tmp_path / "first" / "summary.json").read_text())["best_epoch"]
+    assert saved[str(best)] == pytest.approx(measured, rel=1e-3)
+    assert f"{saved[str(best)]:.3g}" in done.stdout
+    assert f"MAE {measured:.3g}" in page_of(tmp_path / "first").text
 
 
 def test_tags_and_masks_show_their_pictures(tmp_path):

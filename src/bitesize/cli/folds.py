@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bitesize.cli.console import console, plain, print_json
 from bitesize.cli.progress import figure
 from bitesize.cli.run_folder import Wanted, choose, create_run, say
+from bitesize.memory.sizes import six_digits
 
 if TYPE_CHECKING:
     from bitesize.training.run import RunFolder
@@ -99,8 +100,8 @@ def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
     values = {name: np.array([fold[name] for fold in folds]) for name in names}
     return {
         "folds": folds,
-        "mean": {name: round(float(each.mean()), 6) for name, each in values.items()},
-        "std": {name: round(float(each.std(ddof=1)), 6) for name, each in values.items()},
+        "mean": {name: six_digits(float(each.mean())) for name, each in values.items()},
+        "std": {name: six_digits(float(each.std(ddof=1))) for name, each in values.items()},
     }
 
 

@@ -160,5 +160,7 @@ def _width(name: str) -> int:
 
 
 def figure(value: float) -> str:
-    """Return a figure with three decimals, or without if it is large: errors may be in any unit."""
+    """Return a figure with three decimals, or three or four digits if it is small or large: errors may be in any unit."""
+    if value and abs(value) < 5e-4:
+        return f"{value:.3g}"
     return f"{value:.3f}" if abs(value) < 1000 else rounded(value)

@@ -99,8 +99,8 @@ def label(value: float) -> str:
     >>> [label(value) for value in (0, 0.25, 12, 1500, 2_500_000, 3e9, 1e-7)]
     ['0', '0.25', '12', '1,500', '2.5M', '3G', '1e-07']
     """
-    for limit, unit in ((1e9, "G"), (1e6, "M")):
-        if limit <= abs(value) < 1e13:
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if limit <= abs(value) < 1e15:
             return f"{value / limit:.4g}{unit}"
     if value == round(value) and abs(value) < 1e6:
         return f"{value:,.0f}"

@@ -112,3 +112,14 @@ def rounded(value: float) -> str:
     ['78,980', '1,234', '0.9322', '12', '0', '3.2e-07', 'nan']
     """
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def six_digits(value: float) -> float:
+    """Return a figure for a record: six decimals, or six digits if it is small, so that errors in any unit are kept.
+
+    Examples
+    --------
+    >>> [six_digits(value) for value in (0.123456789, 0.00123456789, 3.14159265e-9, -2.0, float("inf"))]
+    [0.123457, 0.00123457, 3.14159e-09, -2.0, inf]
+    """
+    return round(value, 6) if not abs(value) < 0.1 else float(f"{value:.6g}")

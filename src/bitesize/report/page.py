@@ -76,17 +76,17 @@ def asset(name: str) -> Html:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a figure of a metric: three decimals, or without them if it is large; ``-`` if there is none.
+    """Return a figure of a metric: three decimals, or a few digits if it is small or large; ``-`` if there is none.
 
     Examples
     --------
-    >>> number(0.98765), number(62480.3), number(None), number(3e-6)
-    ('0.988', '62,480', '-', '3e-06')
+    >>> number(0.98765), number(62480.3), number(None), number(3.14159e-6)
+    ('0.988', '62,480', '-', '3.14e-06')
     """
     if value is None or value != value:
         return "-"
     if value and abs(value) < 10**-digits:
-        return f"{value:.1g}"
+        return f"{value:.3g}"
     return f"{value:.{digits}f}" if abs(value) < 1000 else rounded(value)
 
 

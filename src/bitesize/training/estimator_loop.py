@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bitesize.errors import NotFinite
+from bitesize.memory.sizes import six_digits
 from bitesize.outputs.finite import refusal
 from bitesize.outputs.sklearn import Progress, partial_fit
 from bitesize.training.estimator_model import EstimatorModel
@@ -115,7 +116,7 @@ def _validated(job: EstimatorJob) -> dict[str, float]:
         if (odd := refusal(job.val_loader, (0, 0), len(job.val_loader), error)) is not None:
             raise odd from error
         raise
-    return {"val_loss": round(figures["loss"], 6), "val_accuracy": round(figures["accuracy"], 6)}
+    return {"val_loss": six_digits(figures["loss"]), "val_accuracy": six_digits(figures["accuracy"])}
 
 
 def _bad_rows(job: EstimatorJob) -> list[tuple[Any, ...]]:

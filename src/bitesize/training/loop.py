@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from bitesize.errors import NotFinite
+from bitesize.memory.sizes import six_digits
 from bitesize.training.backend import load_keras
 from bitesize.training.early_stopping import early_stopping
 from bitesize.training.fit import fit_phases
@@ -134,7 +135,7 @@ class Records:
     def end_epoch(self, model: Any, epoch: int, logs: dict[str, float]) -> None:
         """Record an epoch, and save the model."""
         job = self._job
-        figures = {name: round(float(value), 6) for name, value in job.task.in_units(logs).items()}
+        figures = {name: six_digits(float(value)) for name, value in job.task.in_units(logs).items()}
         rows = min(job.loader.order.length, self._batches * job.loader.batch_size)
         seconds = self._last - self._began
         self.trained, self.seconds = self.trained + rows, self.seconds + seconds

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from bitesize.errors import BadSetting, BitesizeError, one_line
+from bitesize.memory.sizes import six_digits
 from bitesize.training.progress_listener import ProgressListener
 from bitesize.training.ranks import OneProcess, Ranks
 from bitesize.training.run_log.file import LogFile
@@ -166,6 +167,6 @@ def _numbers(figures: Mapping[str, Any]) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for name, value in figures.items():
         with contextlib.suppress(TypeError, ValueError):
-            number = round(float(value), 6)
+            number = six_digits(float(value))
             found[name] = number if math.isfinite(number) else None
     return found
