@@ -118,3 +118,17 @@ def test_names_cannot_give_commands_to_a_terminal(tmp_path):
     assert r"a\x1b[31m.jpg" in said
     assert r"b\nc.jpg" in said
     assert "\x1b" not in said
+
+
+def test_a_page_of_findings_says_what_its_pictures_leave_out(tmp_path):
+    for i in range(4):
+        values = np.random.default_rng(i).random((5, 8, 8)).astype(np.float32)
+        if i == 3:
+            values[0, 0, 0] = np.nan
+        (tmp_path / "scans" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "scans" / "ab"[i % 2] / f"{i}.npy", values)
+    run("check", tmp_path / "scans", "--axes", "DHW", "--html", tmp_path / "check.html", code=3)
+    text = (tmp_path / "check.html").read_text(encoding="utf-8")
+    assert "the slice in the middle of the depth is shown" in text
+    assert "b/3.npy" in text
+    assert text.count("data:image/jpeg") == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.pictures.picture import axes_of_pictures
+from bitesize.pictures.picture import axes_of_pictures, said_of_pictures
 from bitesize.report.drawing import data_uri, draw_stored
 from bitesize.scan.findings import Findings, ReportedRow
 from bitesize.sources.base import Source
@@ -105,12 +105,19 @@ def _section(
         "lines": lines,
         "more": more,
         "pictures": pictures,
+        "drawn": list(dict.fromkeys(line for part in parts.values() for line in _said(part))) if pictures else [],
         "sort": True,
     }
 
 
 def _note(group: Sequence[ReportedRow]) -> str:
     return "with other labels" if group[0].reason else ""
+
+
+def _said(source: Source) -> list[str]:
+    """Return lines on what pictures leave out of rows; empty for rows that are not shown."""
+    field = source.spec["x"]
+    return said_of_pictures(field) if axes_of_pictures(field) else []
 
 
 def _pictures(places: Sequence[ReportedRow], parts: Mapping[str, Source], named: Any, memory: Any) -> list[tuple[str, str]]:
