@@ -12,6 +12,8 @@ from pathlib import Path
 from unittest import mock
 
 COMMAND = [sys.executable, "-c", "from bitesize.cli.app import main; main()"]
+# The same, with five milliseconds more for each batch of training: for signals in the middle of an epoch on machines of any speed.
+PACED_COMMAND = [sys.executable, str(Path(__file__).parents[1] / "programs" / "paced_training.py"), "0.005"]
 
 
 def run(*arguments: object, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

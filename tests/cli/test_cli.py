@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.running import COMMAND, lines_of, run
+from tests.cli.running import COMMAND, PACED_COMMAND, lines_of, run
 from tests.conftest import compiled_once, noise, write_jpeg
 
 from bitesize.cli.demo_data import picture, write_photos
@@ -300,7 +300,7 @@ def test_a_folder_that_is_no_run_says_so(tmp_path, pictures):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 def test_ctrl_c_says_what_is_saved_and_how_to_go_on(pictures, tmp_path):
     out = tmp_path / "run"
-    command = [*COMMAND, "train", str(pictures), "--image-size", "32", "--epochs", "500", "--out", str(out)]
+    command = [*PACED_COMMAND, "train", str(pictures), "--image-size", "32", "--epochs", "500", "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (out / "history.csv").exists() and time.monotonic() < deadline:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.cli.running import COMMAND, PACED_COMMAND
 from tests.conftest import compiled_once
 from tests.programs import run_program
 
@@ -239,9 +240,9 @@ def pictures(tmp_path_factory):
     return folder
 
 
-def command(*arguments, **settings):
+def command(*arguments, begin=COMMAND, **settings):
     return subprocess.Popen(
-        [sys.executable, "-m", "bitesize", "train", *map(str, arguments)],
+        [*begin, "train", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -257,7 +258,7 @@ def train_command(pictures, out, *more):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_says_how_to_go_on(pictures, tmp_path, number, code):
     out = tmp_path / "run"
-    process = command(*train_command(pictures, out))
+    process = command(*train_command(pictures, out), begin=PACED_COMMAND)
     deadline = time.monotonic() + 120
     while not list(out.glob("checkpoints/*epoch[1-9]*.npz")) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -281,7 +282,7 @@ def test_a_signal_saves_and_says_how_to_go_on(pictures, tmp_path, number, code):
 
 
 def test_a_second_signal_ends_at_once(pictures, tmp_path):
-    process = command(*train_command(pictures, tmp_path / "run"))
+    process = command(*train_command(pictures, tmp_path / "run"), begin=PACED_COMMAND)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("run/checkpoints/*.npz")) and time.monotonic() < deadline:
         time.sleep(0.01)

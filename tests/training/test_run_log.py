@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.cli.running import COMMAND, run
+from tests.cli.running import COMMAND, PACED_COMMAND, run
 from tests.cli.test_train_values import refused
 
 from bitesize.training.run_log.file import LOG, NEXT_LOG, LogFile, adopt_log, read_log
@@ -322,11 +322,11 @@ def wait_for(process, out, kind, count=1):
 def test_the_log_is_whole_after_an_interruption_and_a_kill(tmp_path):
     out = tmp_path / "run"
     arguments = [
-        *make_data(tmp_path / "data", rows=1200),
+        *make_data(tmp_path / "data", rows=600),
         "--batch-size",
         1,
         "--epochs",
-        12,  # long enough for both signals on a fast machine
+        6,
         "--early-stopping",
         0,
         "--checkpoint-every",
@@ -334,18 +334,20 @@ def test_the_log_is_whole_after_an_interruption_and_a_kill(tmp_path):
         "--out",
         out,
     ]
-    command, environment = [*COMMAND, *map(str, arguments)], os.environ | {"OMP_NUM_THREADS": "1"}
+    arguments, environment = list(map(str, arguments)), os.environ | {"OMP_NUM_THREADS": "1"}
     for number in (signal.SIGINT, signal.SIGKILL):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*PACED_COMMAND, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         known = len(of("batch", read_log(out)))
         wait_for(process, out, "batch", known + 2)
         process.send_signal(number)
         process.wait()
-    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+    assert subprocess.run([*COMMAND, *arguments], env=environment, capture_output=True, check=False).returncode == 0
     lines, events = raw_lines(out), read_log(out)
     assert [event["reason"] for event in of("end", lines)] == ["interrupted", "finished"]
     assert len(of("start", lines)) == 3
-    assert [event["epoch"] for event in of("epoch", events)] == [*range(1, 13)]
+    assert [event["epoch"] for event in of("epoch", events)] == [*range(1, 7)]
     places = [(event["epoch"], event["batch"]) for event in of("batch", events)]
     assert places == sorted(set(places))
     seconds = [event["seconds"] for event in lines]

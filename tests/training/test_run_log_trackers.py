@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from tests.cli.running import run
+from tests.cli.running import COMMAND, PACED_COMMAND, run
 from tests.training.test_run_log import history, make_data, of, raw_lines, read_log, wait_for
 
 from bitesize.training.run_log.background import Background
@@ -40,10 +40,15 @@ def environment(tmp_path, **more):
     return os.environ | trackers | more
 
 
-def begin(tmp_path, arguments, **more):
-    command = [sys.executable, "-m", "bitesize", *map(str, arguments)]
+def begin(tmp_path, arguments, command=COMMAND, **more):
+    arguments = [*command, *map(str, arguments)]
     return subprocess.Popen(
-        command, env=environment(tmp_path, **more), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        arguments,
+        env=environment(tmp_path, **more),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -106,7 +111,7 @@ def test_each_place_has_one_whole_run_after_a_kill_and_a_resume(tmp_path):
     trackers = ["--log", "tensorboard,mlflow", "--log", "wandb", "--prometheus", tmp_path / "figures.prom"]
     out = tmp_path / "run"
     command = [*data, "--batch-size", 1, "--epochs", 3, "--checkpoint-every", 30, *trackers, "--out", out]
-    process = begin(tmp_path, command)
+    process = begin(tmp_path, command, PACED_COMMAND)
     wait_for(process, out, "epoch", 1)
     wait_for(process, out, "batch", len(of("batch", read_log(out))) + 1)
     process.send_signal(signal.SIGKILL)
