@@ -185,6 +185,38 @@ def test_rows_of_tables_are_named_by_their_own_file_and_row(tmp_path):
     assert "not an image" in lines[7]["error"]
 
 
+def tags_of(i):
+    return "|".join(name for name, there in (("left", i % 2), ("top", i // 2 % 2)) if there)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("column", ["class", "price", "tags"])
+def test_rows_whose_label_is_empty_are_predicted_as_others(tmp_path, kind, column):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    random = np.random.default_rng(0)
+    frame = pandas.DataFrame({"a": random.normal(size=40), "b": random.normal(size=40)})
+    frame["class"] = np.where(frame["a"] > 0, "pos", "neg")
+    frame["price"] = 2 * frame["a"] + frame["b"]
+    frame["tags"] = [tags_of(i) for i in range(40)]
+    frame = frame[["a", "b", column]]
+    words = ["--labels", column, *(["--tag-delimiter", "|"] if column == "tags" else []), "--epochs", 1]
+    model = {"class": "sklearn:SGDClassifier", "price": "mlp", "tags": "mlp"}[column]
+    write = {"csv": lambda path: frame.to_csv(path, index=False), "parquet": lambda path: frame.to_parquet(path)}[kind]
+    write(tmp_path / f"train.{kind}")
+    run("train", tmp_path / f"train.{kind}", *words, "--model", model, "--out", tmp_path / "run")
+    run("predict", tmp_path / "run", tmp_path / f"train.{kind}", "--out", tmp_path / "all.csv")
+    frame[column] = frame[column].astype(object)
+    frame.loc[[3, 7], column] = None
+    for name, rows in (("some", [3, 7]), ("none", range(40))):
+        frame.loc[rows, column] = None
+        write(tmp_path / f"{name}.{kind}")
+        said = run("predict", tmp_path / "run", tmp_path / f"{name}.{kind}", "--out", tmp_path / f"p-{name}.csv").stdout
+        assert "labels    none" in said
+        expected, lines = (lines_of(tmp_path / file) for file in ("all.csv", f"p-{name}.csv"))
+        assert [list(line.values())[1:] for line in lines] == [list(line.values())[1:] for line in expected]
+
+
 def test_evaluation_names_the_classes_that_the_model_knows(trained, tmp_path):
     data = tmp_path / "data"
     for name in ("Cats1", CLASSES[0]):

@@ -123,6 +123,36 @@ def test_decimals_are_targets_and_this_is_said(write):
     assert "numbers with decimals, used as targets" in said(source)
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "feather", "frame", "images"])
+@pytest.mark.parametrize("labels", [["cat", None, "dog", "cat"], [1.5, None, 2.5, 3.5], ["a;b", None, "b", "a"]])
+def test_labels_that_are_not_needed_may_have_gaps(tmp_path, write, kind, labels):
+    labels = labels * 3
+    frame = pd.DataFrame({"a": np.arange(12) / 2, "label": labels})
+    path = tmp_path / f"n.{kind}"
+    if kind == "images":
+        path = write("label", ["" if label is None else label for label in labels])
+    elif kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif kind != "frame":
+        getattr(frame, f"to_{kind}")(path)
+    source = bs.open(frame if kind == "frame" else path, labels=False)
+    assert list(source.spec) == ["x"]
+    assert "no labels: the column 'label' is left out" in said(source)
+    assert "labels: the column" not in said(source).replace("no labels: the column", "")
+    check_source(source)
+    if kind != "images":
+        assert source.feature_names == ("a",)
+
+
+def test_columns_of_arrays_are_left_out_as_labels_once(tmp_path):
+    np.savez(tmp_path / "n.npz", x=np.zeros((3, 2)), y=np.array(["a", "", "b"]), target=np.arange(3))
+    source = bs.open(tmp_path / "n.npz", labels=False)
+    assert list(source.spec) == ["x", "target"]
+    assert said(source).count("no labels") == 1
+
+
 @pytest.mark.parametrize("nothing", ["", "nan", "NA", " "])
 def test_rows_without_a_label_are_refused(tmp_path, nothing):
     (tmp_path / "n.csv").write_text(f"a,label\n0.5,1\n1.5,{nothing}\n2.5,2\n")

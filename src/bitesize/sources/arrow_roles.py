@@ -9,7 +9,7 @@ from typing import Any
 from bitesize.errors import BadSetting
 from bitesize.sources.arrow_columns import ArrowColumn
 from bitesize.sources.base import OpenOptions
-from bitesize.sources.choices import Choice
+from bitesize.sources.choices import Choice, unread_labels
 from bitesize.sources.column_names import (
     LABELS,
     WEIGHTS,
@@ -94,6 +94,17 @@ def choose_roles(columns: TableColumns, options: OpenOptions) -> Roles:
     BadSetting
         If a requested column does not exist or cannot have the requested role.
     """
+    roles = _all_roles(columns, options)
+    if not options.labels_needed and roles.label is not None and (roles.features or len(roles.fields) > 1):
+        column = roles.fields.pop(roles.label, None)
+        names = roles.targets if column is None else [column]
+        kept = [choice for choice in roles.choices if not choice.chosen.startswith("labels:")]
+        roles.label, roles.targets, roles.choices = None, [], [*kept, unread_labels(names)]
+    return roles
+
+
+def _all_roles(columns: TableColumns, options: OpenOptions) -> Roles:
+    """Return the role of each column, labels included."""
     roles = Roles()
     if options.fields is not None:
         _take_wanted(columns, options, roles)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from bitesize.errors import first_few
 
 
 class Choice(NamedTuple):
@@ -27,3 +30,9 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.chosen} ({self.setting} changes this)" if self.setting else self.chosen
+
+
+def unread_labels(names: Sequence[str]) -> Choice:
+    """Return the choice for columns of labels that are not read, because no labels are needed."""
+    columns = f"the column {names[0]!r} is" if len(names) == 1 else f"the columns {first_few(names, 10)} are"
+    return Choice(f"no labels: {columns} left out", "labels=")

@@ -17,7 +17,7 @@ from bitesize.lazy.parts import MEMBER
 from bitesize.memory.limits import available
 from bitesize.memory.sizes import format_size
 from bitesize.sources.base import OpenOptions, Source
-from bitesize.sources.choices import Choice
+from bitesize.sources.choices import Choice, unread_labels
 from bitesize.sources.column import Column, Squeezed, UnsupportedColumn
 from bitesize.sources.labels import as_class_numbers, class_numbers, label_field
 from bitesize.sources.named_splits import arrays_of_split
@@ -67,6 +67,10 @@ class ColumnSource(Source):
         columns, options, in_none = arrays_of_split(columns, rows_of, options, where)
         columns = self._with_plain_labels(columns, options)
         chosen, left_out = _choose(columns, options, where)
+        unread = None if options.labels_needed else label_of(chosen, options)
+        if unread in chosen and len(chosen) > 1:
+            del chosen[unread]
+            self.choices = (*self.choices, unread_labels([unread]))
         self.left_out = {**left_out, **in_none}
         lengths = {name: column.shape[0] for name, column in chosen.items()}
         if len(set(lengths.values())) > 1:
@@ -74,9 +78,9 @@ class ColumnSource(Source):
         self._rows = next(iter(lengths.values()))
         if not self._rows:
             raise BadFile(f"{where} has no rows")
-        self._label = label_of(chosen, options)
+        self._label = label_of(chosen, options) if unread is None else None
         lost = label_of([name for name in columns if name not in chosen], options)
-        if self._label is None and lost is not None and options.fields is None:
+        if self._label is None and unread is None and lost is not None and options.fields is None:
             why = next((reason for reason in self.left_out if reason.startswith(f"{lost}: ")), lost)
             self.choices = (*self.choices, Choice(f"no labels (left out: {why})", "labels="))
         self._columns = chosen

@@ -143,9 +143,6 @@ def open(  # noqa: A001 - reads as bs.open
     >>> open(np.zeros((10, 4)), labels=["a", "b"] * 5)
     Arrays(10 rows of {x: (4,) float64, y: () int64}, 2 classes)
     """
-    check_pages(pages)
-    if labels_as not in (None, "class", "tags", "masks"):
-        raise BadSetting(f'labels_as must be "class", "tags" or "masks", not {labels_as!r}')
     options = OpenOptions(
         labels,
         fields,
@@ -161,6 +158,20 @@ def open(  # noqa: A001 - reads as bs.open
         pages,
         labels_as,
     )
+    return open_with(data, options)
+
+
+def open_with(data: Any, options: OpenOptions) -> Source:
+    """Open data with options, as `open` does with its arguments.
+
+    Raises
+    ------
+    BitesizeError
+        As `open`.
+    """
+    check_pages(options.pages)
+    if options.labels_as not in (None, "class", "tags", "masks"):
+        raise BadSetting(f'labels_as must be "class", "tags" or "masks", not {options.labels_as!r}')
     return _opened_source(data, options) if isinstance(data, Source) else _open_data(data, options)
 
 
@@ -198,7 +209,7 @@ def _open_by_rules(data: Any, options: OpenOptions) -> Source:
     if isinstance(labels, str) and labels.lower().endswith(".npy") and paths.isfile(labels):
         labels = _labels_file(labels)
     labels, choices = plain_labels(labels, data)
-    options = replace(options, labels=labels)
+    options = replace(options, labels=labels, labels_needed=options.labels_needed and labels is not False)
     source = _say_labels(_open(plain, options), options)
     check_used(source, plain, options)
     return with_choices(_say_inputs(_check_used(source, options), options), *choices, *storages)

@@ -11,7 +11,8 @@ from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.with_fields import WithFields
 from bitesize.sources.combine.zipped import Zipped
-from bitesize.sources.open import Data, Labels, is_number, one_row, open
+from bitesize.sources.open import Data, Labels, is_number, one_row, open_with
+from bitesize.sources.options import OpenOptions
 from bitesize.sources.splits import SplitRequired
 from bitesize.storage import remote
 
@@ -20,7 +21,9 @@ _MOST_NAMED = 100_000
 WHOLE_NUMBERS = "different whole numbers, used as classes"
 
 
-def open_to_train(data: Data, labels: Labels = None, split: str | None = None, **settings: Any) -> Source:
+def open_to_train(
+    data: Data, labels: Labels = None, split: str | None = None, *, labels_needed: bool = True, **settings: Any
+) -> Source:
     """Open data whose fields may have any names as ``x``, an image or the widest array, and ``y``, the labels.
 
     Whole numbers without class names become classes, named by their digits.
@@ -29,13 +32,15 @@ def open_to_train(data: Data, labels: Labels = None, split: str | None = None, *
     ----------
     data, labels, split, **settings
         As for `open`.
+    labels_needed
+        Whether a column of labels is read; if not, it is left out.
 
     Raises
     ------
     BitesizeError
         As `open`.
     """
-    source = open(data, labels, split=split, **settings)
+    source = open_with(data, OpenOptions(labels, split=split, labels_needed=labels_needed, **settings))
     label, weight = source.label_name, source.weight_name
     columns = [name for name in source.spec if name not in (label, weight)]
     if columns and "x" not in columns and all(is_number(source.spec[name]) for name in columns):

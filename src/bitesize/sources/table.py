@@ -123,6 +123,8 @@ class Table(WithFields):
         table = read_tables(tables)
         columns = table.columns
         chosen = choose_columns(table, path, options, tables[0])
+        if not options.labels_needed:
+            chosen = chosen.without_labels()
         rows = _rows_of_split(columns, options.split, tables[0])
         configure(columns[path], options)
         if not all(map(is_url, columns[path])):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitesize.errors import BadSetting, NotFound
 from bitesize.sources.base import OpenOptions
-from bitesize.sources.choices import Choice
+from bitesize.sources.choices import Choice, unread_labels
 from bitesize.sources.column_names import (
     LABELS,
     PATHS,
@@ -127,6 +127,16 @@ class ChosenColumns(NamedTuple):
     weight: str | None
     left_out: dict[str, int]
     choices: list[Choice]
+
+    def without_labels(self) -> ChosenColumns:
+        """Return the columns that are not labels."""
+        label = self.columns.get(self.label)
+        names = self.targets or ([] if label is None else [label])
+        if not names:
+            return self
+        columns = {name: column for name, column in self.columns.items() if name != self.label}
+        kept = [choice for choice in self.choices if not choice.chosen.startswith("labels:")]
+        return self._replace(columns=columns, targets=[], choices=[*kept, unread_labels(names)])
 
 
 def choose_columns(table: TextTable, path: str, options: OpenOptions, where: str) -> ChosenColumns:

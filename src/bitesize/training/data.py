@@ -100,7 +100,13 @@ def open_data(settings: TrainSettings) -> RunData:
 
 
 def open_like(
-    settings: TrainSettings, data: Any, labels: str | None, split: str | None, features: tuple[str, ...] | None
+    settings: TrainSettings,
+    data: Any,
+    labels: str | None,
+    split: str | None,
+    features: tuple[str, ...] | None,
+    *,
+    labels_needed: bool = True,
 ) -> Source:
     """Open other data with the settings of a run's training data, with the same feature columns in the same order.
 
@@ -112,13 +118,16 @@ def open_like(
         The other data, as for `open_to_train`; labels as text.
     features
         `Source.feature_names` of the training data.
+    labels_needed
+        Whether a column of labels is read; if not, it is left out.
 
     Raises
     ------
     BadSetting
         If the data lacks a column that the run was trained on.
     """
-    return with_features(open_to_train(data, parse_labels(labels), split, **settings.opening), features, named(data))
+    source = open_to_train(data, parse_labels(labels), split, labels_needed=labels_needed, **settings.opening)
+    return with_features(source, features, named(data))
 
 
 def named(data: Any) -> str:
@@ -207,7 +216,7 @@ def open_for_run(
         delimiter = None if settings.tag_delimiter is None else ""  # text with tags is left as it is
         settings = replace(settings, fields=_without_labels(settings.fields, column), tag_delimiter=delimiter)
     with naming_labels(apart, f"name those of {named(data)} with --labels"):
-        source = _opened_like(settings, data, column, split, features, sure=labels is not None)
+        source = _opened_like(settings, data, column, split, features, sure=labels is not None, labeled=labeled)
         if not labeled:
             return _as_one_row(settings, source, data, expected_rows(config))
         if of_run is not None:
@@ -223,18 +232,19 @@ def _opened_like(
     features: tuple[str, ...] | None,
     *,
     sure: bool,
+    labeled: bool,
 ) -> Source:
     """Open other data; a column of labels that it need not have, unless it is ``sure``, may be missing."""
     if isinstance(data, Source):
         return with_features(open_to_train(data), features, named(data))
     if sure or column is None:
-        return open_like(settings, data, column, split, features)
+        return open_like(settings, data, column, split, features, labels_needed=labeled)
     try:
-        return open_like(settings, data, column, split, features)
+        return open_like(settings, data, column, split, features, labels_needed=labeled)
     except SplitRequired:
         raise
     except (BadSetting, NotFound):  # other data than a table with that column, such as folders named after the classes
-        return open_like(settings, data, None, split, features)
+        return open_like(settings, data, None, split, features, labels_needed=labeled)
 
 
 def _as_one_row(settings: TrainSettings, source: Source, data: Any, expected: Field) -> Source:
