@@ -219,11 +219,14 @@ def test_training_longer_counts_the_patience_of_early_stopping_from_the_beginnin
     assert len(epochs_of(out)) > stopped
 
 
-def test_a_run_without_checkpoints_cannot_be_trained_longer(data, tmp_path):
+@pytest.mark.parametrize("model", [("mlp", "--checkpoint-every", 0), ("sklearn:SGDClassifier",)])
+def test_a_run_without_checkpoints_cannot_be_trained_longer(data, tmp_path, model):
     out = tmp_path / "run"
-    run("train", data, *OPTIONS, "--epochs", 1, "--checkpoint-every", 0, "--out", out)
+    run("train", data, *OPTIONS, "--model", *model, "--epochs", 1, "--out", out)
     assert "is finished" in run("train", "--resume", "--out", out).stderr
-    assert "has no checkpoint and cannot be trained longer" in refused("train", "--resume", "--epochs", 2, "--out", out)
+    said = refused("train", "--resume", "--epochs", 2, "--out", out)
+    assert "has no checkpoint and cannot be trained longer" in said
+    assert (f"--model {out}/model.keras" in said) == (out / "model.keras").is_file() == (model[0] == "mlp")
 
 
 def test_resume_without_a_folder_takes_the_newest_numbered_run(data):

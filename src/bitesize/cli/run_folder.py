@@ -111,9 +111,10 @@ def _resumed(run: RunFolder, status: RunStatus, wanted: Wanted) -> Chosen:
     if checkpoint is None and status.summary is not None and status.config is not None:
         settings, epochs = TrainSettings.from_dict(status.config["settings"]), wanted.given.get("epochs")
         if epochs not in (None, settings.epochs):
+            name = run.saved.name
+            weights = f", or --model {join(out, name)} to start from its weights" if name == "model.keras" else ""
             raise BadSetting(
-                f"the run in {out} has no checkpoint and cannot be trained longer: use --overwrite to train from scratch, or "
-                f"--model {join(out, 'model.keras')} to start from its weights"
+                f"the run in {out} has no checkpoint and cannot be trained longer: use --overwrite to train from scratch{weights}"
             )
         return _finished(run, status, settings)
     if checkpoint is None:
