@@ -7,7 +7,22 @@ from PIL import Image
 import bitesize as bs
 from bitesize.errors import BadSetting, DoesNotFit
 from bitesize.sources.arrays import Arrays
-from bitesize.sources.value_range import ValueRange, value_range
+from bitesize.sources.value_range import ValueRange, full_brightness, narrow_in_words, value_range
+
+
+@pytest.mark.parametrize(
+    ("brightest", "full"),
+    [(0, 255), (255, 255), (255.4, 255), (256, 1023), (3785, 4095), (4096, 16_383), (65_535, 65_535), (65_536, None)],
+)
+def test_full_brightness_is_that_of_the_fewest_bits(brightest, full):
+    assert full_brightness(brightest) == full
+
+
+def test_advice_for_narrow_values_is_the_value_of_full_brightness_not_that_of_the_brightest_pixel():
+    said = narrow_in_words(3785, np.dtype(np.uint16))
+    assert "within 0 to 3,785 of 65,535" in said
+    assert "(12-bit data?)" in said
+    assert "bs.Scale(1 / 4095)" in said
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 from bitesize.errors import BadSetting, DoesNotFit
 from bitesize.memory.budget import Budget
 from bitesize.sources.base import Source
-from bitesize.sources.value_range import value_range
+from bitesize.sources.value_range import full_brightness, value_range
 from bitesize.spec import Encoded, Field, image_channels
 from bitesize.transforms.base import Transform
 from bitesize.transforms.color import ColorJitter, Contrast
@@ -28,8 +28,7 @@ _BELOW_0 = -0.3
 _FACTOR_OF_BYTES = 1 / 100
 # Floats within this range are normalized: no scale of whole numbers is as short.
 _NORMALIZED = 10
-# Values of full brightness, and common factors that scale them to 0 to 1, or to 0 to 2 before 1 is subtracted.
-_FULL = (255, 4095, 65_535)
+# Common factors that scale whole numbers to 0 to 1, or to 0 to 2 before 1 is subtracted.
 _OF_8_BITS = (1 / 255, 1 / 256, 1 / 127.5, 1 / 128)
 _OF_16_BITS = (1 / 4095, 1 / 4096, 1 / 65_535, 1 / 65_536, 1 / 32_767.5, 1 / 32_768)
 
@@ -121,7 +120,7 @@ def _check_scale(step: Scale, values: _Range, source: Source) -> None:
         return
     least, greatest = (value * step.factor + step.offset for value in (values.least, values.greatest))
     if greatest > _GREATEST or least < _LEAST:
-        full = next((full for full in _FULL if values.greatest <= full), None) if values.least >= 0 else None
+        full = full_brightness(values.greatest) if values.least >= 0 else None
         ways = 'bs.Normalize("data")' if full is None else f'bs.Scale(1 / {full}) or bs.Normalize("data")'
         raise BadSetting(
             f"{described}, but {code} is for values from 0 to 255: the result would be {least:.4g} to {greatest:.4g}; use {ways}"
@@ -172,7 +171,7 @@ def _way(values: _Range, name: str = "it") -> str:
         return f": leave out {name}, or scale values of -1 to 1 to 0 to 1 with bs.Scale(1 / 2, 1 / 2) before it"
     if values.bytes or values.least < 0:
         return ": scale them to 0 to 1 with bs.Scale(factor, offset) before it"
-    full = next((full for full in _FULL if values.greatest <= full), None)
+    full = full_brightness(values.greatest)
     return f": put bs.Scale(1 / {full if full is not None else f'{values.greatest:g}'}) before it"
 
 

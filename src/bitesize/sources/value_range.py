@@ -23,6 +23,8 @@ _DECODING = 256 << 20
 PART_OF_RANGE = 8
 # Rows with two axes and a shorter side are tables or series, not images.
 _LEAST_SIDE = 8
+# Bits of the values of cameras and scanners.
+_BITS = (8, 10, 12, 14, 16)
 # Values that are compared at a time: a few temporary arrays of this many are all that a large row needs.
 _PIECE = 1 << 16
 
@@ -123,11 +125,17 @@ def is_narrow(brightest: float, dtype: np.dtype[Any]) -> bool:
 
 def narrow_in_words(brightest: float, dtype: np.dtype[Any]) -> str:
     """Return what to do about values that use a small part of their range."""
-    most = int(brightest)
+    most = np.iinfo(dtype).max
+    full = full_brightness(brightest) or most
     return (
-        f"values are within 0 to {most:,} of {np.iinfo(dtype).max:,}, less than 1/{PART_OF_RANGE} of their range (12-bit data?): use "
-        f'bs.Normalize("data"), or scale by the value of full brightness, for example bs.Scale(1 / {max(most, 1)})'
+        f"values are within 0 to {int(brightest):,} of {most:,}, less than 1/{PART_OF_RANGE} of their range "
+        f'({full.bit_length()}-bit data?): use bs.Normalize("data"), or scale by the value of full brightness, for example bs.Scale(1 / {full})'
     )
+
+
+def full_brightness(brightest: float) -> int | None:
+    """Return the least value of full brightness of 8 to 16 bits that no value exceeds; None above 65,535."""
+    return next((2**bits - 1 for bits in _BITS if brightest < 2**bits), None)
 
 
 def sample_nbytes(source: RowSource) -> int:
