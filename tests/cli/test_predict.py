@@ -217,6 +217,47 @@ def test_rows_whose_label_is_empty_are_predicted_as_others(tmp_path, kind, colum
         assert [list(line.values())[1:] for line in lines] == [list(line.values())[1:] for line in expected]
 
 
+@pytest.mark.parametrize("name", ["weight", "importance"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "images"])
+def test_sample_weights_are_not_needed_for_predictions(tmp_path, kind, name):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    random = np.random.default_rng(0)
+    frame = pandas.DataFrame({"a": random.normal(size=20), "b": random.normal(size=20)})
+    if kind == "images":
+        frame = pandas.DataFrame({"path": [f"{i}.png" for i in range(20)]})
+        for i in range(20):
+            picture(i).resize((8, 8)).save(tmp_path / f"{i}.png")
+    frame["label"], frame[name] = ["one", "two"] * 10, 1.5
+    path = tmp_path / ("data.parquet" if kind == "parquet" else "data.csv")
+
+    def write(frame):
+        frame.to_parquet(path) if kind == "parquet" else frame.to_csv(path, index=False)
+
+    write(frame)
+    run(
+        "train",
+        path,
+        "--labels",
+        "label",
+        "--sample-weights",
+        name,
+        "--model",
+        "mlp",
+        "--epochs",
+        1,
+        "--out",
+        tmp_path / "run",
+    )
+    run("predict", tmp_path / "run", path, "--out", tmp_path / "all.csv")
+    gaps, names = frame.copy(), ["a", "b", "path"]
+    gaps.loc[3, name] = None
+    for number, given in enumerate((gaps, frame.drop(columns=name), frame[[each for each in names if each in frame]])):
+        write(given)
+        run("predict", tmp_path / "run", path, "--out", tmp_path / f"{number}.csv")
+        assert (tmp_path / f"{number}.csv").read_bytes() == (tmp_path / "all.csv").read_bytes()
+
+
 def test_evaluation_names_the_classes_that_the_model_knows(trained, tmp_path):
     data = tmp_path / "data"
     for name in ("Cats1", CLASSES[0]):

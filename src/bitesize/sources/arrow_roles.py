@@ -95,11 +95,16 @@ def choose_roles(columns: TableColumns, options: OpenOptions) -> Roles:
         If a requested column does not exist or cannot have the requested role.
     """
     roles = _all_roles(columns, options)
-    if not options.labels_needed and roles.label is not None and (roles.features or len(roles.fields) > 1):
+    others = [name for name in roles.fields if name not in (roles.label, roles.weight)]
+    if not options.labels_needed and roles.label is not None and (roles.features or others):
         column = roles.fields.pop(roles.label, None)
         names = roles.targets if column is None else [column]
         kept = [choice for choice in roles.choices if not choice.chosen.startswith("labels:")]
         roles.label, roles.targets, roles.choices = None, [], [*kept, unread_labels(names)]
+    if not options.weights_needed and roles.weight is not None and (roles.features or others):
+        del roles.fields[roles.weight]
+        kept = [choice for choice in roles.choices if not choice.chosen.startswith("sample weights:")]
+        roles.weight, roles.choices = None, kept
     return roles
 
 

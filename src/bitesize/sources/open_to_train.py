@@ -22,7 +22,7 @@ WHOLE_NUMBERS = "different whole numbers, used as classes"
 
 
 def open_to_train(
-    data: Data, labels: Labels = None, split: str | None = None, *, labels_needed: bool = True, **settings: Any
+    data: Data, labels: Labels = None, split: str | None = None, *, inputs_only: bool = False, **settings: Any
 ) -> Source:
     """Open data whose fields may have any names as ``x``, an image or the widest array, and ``y``, the labels.
 
@@ -32,15 +32,16 @@ def open_to_train(
     ----------
     data, labels, split, **settings
         As for `open`.
-    labels_needed
-        Whether a column of labels is read; if not, it is left out.
+    inputs_only
+        Whether columns of labels and of sample weights are left out without being read.
 
     Raises
     ------
     BitesizeError
         As `open`.
     """
-    source = open_with(data, OpenOptions(labels, split=split, labels_needed=labels_needed, **settings))
+    needed = not inputs_only
+    source = open_with(data, OpenOptions(labels, split=split, labels_needed=needed, weights_needed=needed, **settings))
     label, weight = source.label_name, source.weight_name
     columns = [name for name in source.spec if name not in (label, weight)]
     if columns and "x" not in columns and all(is_number(source.spec[name]) for name in columns):

@@ -48,8 +48,8 @@ class OpenOptions:
         metadata decide.
     labels_as
         What annotations of objects become: ``"class"``, ``"tags"`` or ``"masks"``; None where the data decides between the first two.
-    labels_needed
-        Whether a column of labels is read. If not, it is left out, and may have gaps; it is not an input either.
+    labels_needed, weights_needed
+        Whether a column of labels, or of sample weights, is read. If not, it is left out, and may have gaps; it is not an input either.
 
     Examples
     --------
@@ -73,6 +73,7 @@ class OpenOptions:
     pages: Pages | None = None
     labels_as: LabelsAs | None = None
     labels_needed: bool = True
+    weights_needed: bool = True
 
 
 class RowFiles(NamedTuple):

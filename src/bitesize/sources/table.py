@@ -122,9 +122,7 @@ class Table(WithFields):
         """Open the files that a column names."""
         table = read_tables(tables)
         columns = table.columns
-        chosen = choose_columns(table, path, options, tables[0])
-        if not options.labels_needed:
-            chosen = chosen.without_labels()
+        chosen = choose_columns(table, path, options, tables[0]).needed(options)
         rows = _rows_of_split(columns, options.split, tables[0])
         configure(columns[path], options)
         if not all(map(is_url, columns[path])):

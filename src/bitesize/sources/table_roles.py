@@ -128,8 +128,17 @@ class ChosenColumns(NamedTuple):
     left_out: dict[str, int]
     choices: list[Choice]
 
-    def without_labels(self) -> ChosenColumns:
-        """Return the columns that are not labels."""
+    def needed(self, options: OpenOptions) -> ChosenColumns:
+        """Return the columns that are needed: all, or all but those of labels and of sample weights."""
+        chosen = self if options.labels_needed else self._without_labels()
+        return chosen if options.weights_needed else chosen._without_weights()
+
+    def _without_weights(self) -> ChosenColumns:
+        kept = [choice for choice in self.choices if not choice.chosen.startswith("sample weights:")]
+        columns = {name: column for name, column in self.columns.items() if name != self.weight}
+        return self._replace(columns=columns, weight=None, choices=kept)
+
+    def _without_labels(self) -> ChosenColumns:
         label = self.columns.get(self.label)
         names = self.targets or ([] if label is None else [label])
         if not names:

@@ -106,7 +106,7 @@ def open_like(
     split: str | None,
     features: tuple[str, ...] | None,
     *,
-    labels_needed: bool = True,
+    inputs_only: bool = False,
 ) -> Source:
     """Open other data with the settings of a run's training data, with the same feature columns in the same order.
 
@@ -118,15 +118,15 @@ def open_like(
         The other data, as for `open_to_train`; labels as text.
     features
         `Source.feature_names` of the training data.
-    labels_needed
-        Whether a column of labels is read; if not, it is left out.
+    inputs_only
+        Whether columns of labels and of sample weights are left out without being read.
 
     Raises
     ------
     BadSetting
         If the data lacks a column that the run was trained on.
     """
-    source = open_to_train(data, parse_labels(labels), split, labels_needed=labels_needed, **settings.opening)
+    source = open_to_train(data, parse_labels(labels), split, inputs_only=inputs_only, **settings.opening)
     return with_features(source, features, named(data))
 
 
@@ -154,8 +154,8 @@ def with_features(source: Source, features: tuple[str, ...] | None, where: str) 
             f"{where} has no column {missing[0]!r}, which the run was trained on. Its numeric columns are {', '.join(there)}"
         )
     taken = SelectedFeatures(source, features)
-    order = "in the order" if len(there) == len(features) else "those"
-    taken.choices = (*source.choices, Choice(f"x: columns are taken {order} of the run: {', '.join(features)}", ""))
+    which = "the columns, in the order" if len(there) == len(features) else "the columns"
+    taken.choices = (*source.choices, Choice(f"x: {which} of the run: {', '.join(features)}", ""))
     return taken
 
 
@@ -214,7 +214,8 @@ def open_for_run(
     column = labels if labels is not None else column_of_labels(settings.labels)
     if not labeled:
         delimiter = None if settings.tag_delimiter is None else ""  # text with tags is left as it is
-        settings = replace(settings, fields=_without_labels(settings.fields, column), tag_delimiter=delimiter)
+        fields = _without_labels(settings.fields, column)
+        settings = replace(settings, fields=fields, tag_delimiter=delimiter, sample_weights=None)
     with naming_labels(apart, f"name those of {named(data)} with --labels"):
         source = _opened_like(settings, data, column, split, features, sure=labels is not None, labeled=labeled)
         if not labeled:
@@ -238,13 +239,13 @@ def _opened_like(
     if isinstance(data, Source):
         return with_features(open_to_train(data), features, named(data))
     if sure or column is None:
-        return open_like(settings, data, column, split, features, labels_needed=labeled)
+        return open_like(settings, data, column, split, features, inputs_only=not labeled)
     try:
-        return open_like(settings, data, column, split, features, labels_needed=labeled)
+        return open_like(settings, data, column, split, features, inputs_only=not labeled)
     except SplitRequired:
         raise
     except (BadSetting, NotFound):  # other data than a table with that column, such as folders named after the classes
-        return open_like(settings, data, None, split, features, labels_needed=labeled)
+        return open_like(settings, data, None, split, features, inputs_only=not labeled)
 
 
 def _as_one_row(settings: TrainSettings, source: Source, data: Any, expected: Field) -> Source:
