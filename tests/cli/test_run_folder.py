@@ -229,6 +229,26 @@ def test_a_run_without_checkpoints_cannot_be_trained_longer(data, tmp_path, mode
     assert (f"--model {out}/model.keras" in said) == (out / "model.keras").is_file() == (model[0] == "mlp")
 
 
+@pytest.mark.parametrize("model", ["mlp", "sklearn:SGDClassifier"])
+def test_a_run_that_was_killed_before_its_report_gets_it_from_the_same_command(data, tmp_path, model):
+    out = tmp_path / "run"
+    words = ["train", data, *OPTIONS, "--model", model, "--epochs", 1, "--out", out]
+    run(*words)
+    page = (out / "report.html").read_text()
+    (out / "report.html").unlink()
+    assert json.loads(run(*words, "--no-report", "--json").stdout)["report"] is None
+    assert not (out / "report.html").exists()
+    done = run(*words)
+    assert "is finished: nothing is left to train" in done.stderr
+    assert f"wrote {out}/report.html" in done.stdout.replace("\n", "")
+    assert (out / "report.html").read_text() == page
+    again = run(*words, "--json")
+    assert json.loads(again.stdout)["report"] == str(out / "report.html")
+    (out / "report.html").unlink()
+    (out / "report.html").mkdir()  # cannot be written
+    assert "report could not be written" in run(*words).stderr.replace("\n", " ")
+
+
 def test_resume_without_a_folder_takes_the_newest_numbered_run(data):
     assert "there is no run to resume in runs" in refused("train", "--resume")
     run("train", data, *OPTIONS, "--epochs", 1)

@@ -200,7 +200,7 @@ def test_whenever_the_machine_dies_the_address_has_a_run_that_can_be_resumed(dat
     for number, state in enumerate(states):
         at = make_bucket(state)
         assert names(pulled(machine, f"number {number}")) == names(state / "runs" / "first")
-        if number not in (1, 2, 5, len(states) // 2, len(states) - 2):
+        if number not in (1, 2, 5, len(states) // 2) and number < len(states) - 3:  # the last states are of the report
             continue
         machine(f"again {number}")
         run("train", data, *TRAIN, "--out", ADDRESS)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bitesize.cli.console import console, plain, print_json, print_warning, say_when_compiling, say_written
 from bitesize.cli.named_run import open_run
 from bitesize.cli.options import Json, Memory, Overwrite, refuse_to_replace
+
+if TYPE_CHECKING:
+    from bitesize.training.run import RunFolder
 
 
 def report(
@@ -36,7 +39,7 @@ def report(
 
     `bitesize train` writes the page of each run, too. Validation rows are only read if the run has no results of its saved model.
     """
-    from bitesize.report.write import NAME, measured, write_comparison, write_run_page
+    from bitesize.report.write import NAME, write_comparison
     from bitesize.storage.paths import join
 
     if out is not None:
@@ -51,17 +54,39 @@ def report(
             refuse_to_replace(NAME, overwrite)
         written = write_comparison(folders, out or NAME)
     else:
-        say_when_compiling()
-        with contextlib.ExitStack() as stack:
-            results = measured(folders[0], memory, lambda rows: stack.enter_context(evaluating(rows, quiet=json)))
-        missing = results if isinstance(results, str) else ""
-        if missing and not json:
-            print_warning(missing)
-        written = write_run_page(folders[0], results, out)
+        written, missing = _write_page(folders[0], memory, out, quiet=json)
     if json:
         print_json({"report": written, "missing": missing})
     else:
         say_written(written)
+
+
+def _write_page(run: RunFolder, memory: Any, out: str | None = None, *, quiet: bool) -> tuple[str, str]:
+    """Write the page of a run; return its path, and why it has no results, or an empty text."""
+    from bitesize.report.write import measured, write_run_page
+
+    say_when_compiling()
+    with contextlib.ExitStack() as stack:
+        results = measured(run, memory, lambda rows: stack.enter_context(evaluating(rows, quiet=quiet)))
+    missing = results if isinstance(results, str) else ""
+    if missing and not quiet:
+        print_warning(missing)
+    return write_run_page(run, results, out), missing
+
+
+def write_missing(out: str, memory: Any, *, quiet: bool) -> str | None:
+    """Write the page of a run that was ended before it had one; return its path, or None after a warning if it cannot be written."""
+    from bitesize.cli.console import command
+    from bitesize.errors import BitesizeError
+
+    try:
+        written, _ = _write_page(open_run(out), memory, quiet=quiet)
+    except (BitesizeError, OSError) as error:
+        print_warning(f"the report could not be written: {error} ({command('report', out)} tries again)")
+        return None
+    if not quiet:
+        say_written(written)
+    return written
 
 
 def _with_folds(runs: list[str]) -> list[str]:

@@ -207,6 +207,8 @@ def _start(run: RunFolder, wanted: Wanted, resumed: Any = None) -> Start:
 
 def _finished(run: RunFolder, status: RunStatus, settings: TrainSettings) -> Chosen:
     """Print that nothing is left to train, with the figures of the run and the next possible commands."""
+    from bitesize.report.write import NAME
+    from bitesize.storage.paths import join
     from bitesize.training.estimators import is_estimator
 
     assert status.summary is not None
@@ -219,9 +221,10 @@ def _finished(run: RunFolder, status: RunStatus, settings: TrainSettings) -> Cho
         f"The run in {out} is finished: nothing is left to train. {_figures(summary)}. {longer}--overwrite trains from scratch, another "
         f"--out starts a new run; {command('evaluate', out, 'DATA')} measures it."
     )
+    page = join(out, NAME) if (run.path / NAME).is_file() else None
     run.finish()
     run.release()
-    return Chosen(settings, None, {**summary, "out": out, "understood": []})
+    return Chosen(settings, None, {**summary, "out": out, "report": page, "understood": []})
 
 
 def _figures(summary: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitesize.cli.console import described, errors, plain, print_warning, say_when_compiling, understood
 from bitesize.cli.interrupt import INTERRUPT, leave
-from bitesize.cli.report import write_after_training
+from bitesize.cli.report import write_after_training, write_missing
 from bitesize.cli.run_folder import Chosen
 from bitesize.cli.train_end import describe_interrupted, describe_kept, describe_no_report, describe_not_learned, print_end
 from bitesize.cli.train_ranks import is_follower
@@ -53,6 +53,10 @@ def train_run(
     start = chosen.start
     if start is None:
         assert chosen.finished is not None
+        alone = ranks is None or not ranks.several
+        if report and alone and chosen.finished["report"] is None:  # the process was killed before it wrote the report
+            page = write_missing(chosen.finished["out"], chosen.settings.memory, quiet=quiet)
+            return {**chosen.finished, "report": page}
         return chosen.finished
     settings, out, trained = chosen.settings, start.run.shown, False
     listener = listener or (Quiet() if quiet else Terminal(with_plan))
