@@ -222,11 +222,13 @@ def _say_inputs(source: Source, options: OpenOptions) -> Source:
         return source
     if options.fields is None and "x" not in inputs and all(is_number(source.spec[name]) for name in inputs):
         return one_row(source, inputs)
-    rest = ", ".join(name for name in inputs if name != source.primary)
-    return with_choices(
-        source,
-        Choice(f"input: {source.primary}; {rest} are in batches, and are inputs only if named", "inputs= of the output"),
+    rest = [name for name in inputs if name != source.primary]
+    others = (
+        f"{rest[0]} is in batches, and is an input"
+        if len(rest) == 1
+        else f"{', '.join(rest)} are in batches, and are inputs"
     )
+    return with_choices(source, Choice(f"input: {source.primary}; {others} only if named", "inputs= of the output"))
 
 
 def one_row(source: Source, names: Sequence[str]) -> Source:
