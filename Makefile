@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench contract notebooks docs docs-links dist clean
+.PHONY: demo test check bench contract notebooks docs site docs-links dist clean
 
 demo: $(VENV)/ready
 	$(BIN)/bitesize demo $(if $(TASK),--task $(TASK))
@@ -54,9 +54,12 @@ dist: .venv-dist/ready
 	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check "build>=1.2" "twine>=6.1" "cffconvert>=2.0"
 	touch $@
 
-# The documentation as a site, in docs/_build/html: every warning is an error, also of links within it, and every block of code runs.
-docs: .venv-docs/ready $(VENV)/ready-dev
+# The documentation as a site, in docs/_build/html: every warning is an error, also of links within it.
+site: .venv-docs/ready
 	.venv-docs/bin/python -m sphinx -W --keep-going -n -E --quiet -b html docs docs/_build/html
+
+# The site, and every block of code of the documentation runs, as in `make test`.
+docs: site $(VENV)/ready-dev
 	$(BIN)/python -m pytest --quiet tests/test_docs.py
 	@echo "docs/_build/html/index.html"
 
