@@ -52,12 +52,7 @@ def train_run(
 
     start = chosen.start
     if start is None:
-        assert chosen.finished is not None
-        alone = ranks is None or not ranks.several
-        if report and alone and chosen.finished["report"] is None:  # the process was killed before it wrote the report
-            page = write_missing(chosen.finished["out"], chosen.settings.memory, quiet=quiet)
-            return {**chosen.finished, "report": page}
-        return chosen.finished
+        return _finished(chosen, report=report and (ranks is None or not ranks.several), quiet=quiet)
     settings, out, trained = chosen.settings, start.run.shown, False
     listener = listener or (Quiet() if quiet else Terminal(with_plan))
     job: Any = None
@@ -101,6 +96,15 @@ def train_run(
         print_end(result, out, saved, page, automatic=settings.memory == "auto", patience=job.settings.early_stopping)
         _warn(describe_not_learned(result, job.settings, job.model))
     return {**result, "out": out, "report": page, "understood": [*understood(job.train), *job.said, *job.warnings]}
+
+
+def _finished(chosen: Chosen, *, report: bool, quiet: bool) -> dict[str, Any]:
+    """Return the figures of a run of which nothing is left to train; write its report if a kill has prevented that."""
+    assert chosen.finished is not None
+    if not report or chosen.finished["report"] is not None:
+        return chosen.finished
+    page = write_missing(chosen.finished["out"], chosen.settings.memory, quiet=quiet)
+    return {**chosen.finished, "report": page}
 
 
 def _warn(text: str | None) -> None:
