@@ -46,6 +46,10 @@ class CheckpointCallback:
         self._random: tuple[dict[str, Any], capture.Arrays] | None = None
         self._epoch_end: capture.Arrays | None = None  # weights at the end of an epoch, until all callbacks have been called
         self._metrics: capture.Arrays = {}  # state of an epoch whose validation is running
+        self._random_before: tuple[dict[str, Any], capture.Arrays] = (
+            {},
+            {},
+        )  # of the random generators, before this validation
         self._stop: BaseException | None = None
         self._ranks: Ranks = OneProcess()
         self._meeting = Meeting(self._ranks)
@@ -139,9 +143,19 @@ class CheckpointCallback:
         self._fitting = False
         self._store.close()
 
+    def forget_stop(self) -> None:
+        """Withdraw the request of `Checkpoint.stop`, if training has ended otherwise."""
+        self._stop = None
+
     def begin_validation(self) -> None:
-        """Record that all batches of an epoch are trained, while the metrics still have the sums of training."""
+        """Record that all batches of an epoch are trained, while the metrics still have the sums of training.
+
+        A checkpoint within the validation repeats all of it: so it has the random generators of now, of which PyTorch's is used
+        by each reader of data.
+        """
         self._metrics = capture.capture_metrics(self.model)
+        arrays: capture.Arrays = {}
+        self._random_before = capture.capture_random(arrays), arrays
 
     @property
     def partial_epoch(self) -> PartialEpoch | None:
@@ -192,6 +206,10 @@ class CheckpointCallback:
                 f"learning rate; the last good checkpoint is {self._store.newest_path}"
             )
         arrays |= self._metrics_of_all(batch) if metrics is None else metrics
+        random, random_arrays = self._random_before
+        if metrics is None:
+            random = capture.capture_random(random_arrays := {})
+        arrays |= random_arrays
         state = {
             "loader": driver_of(self._loader).position.cursor(self._counter.position(self._loader, batch)).as_dict(),
             "epoch": self._counter.epoch,
@@ -199,7 +217,7 @@ class CheckpointCallback:
             "steps": self.params.get("steps"),
             "epochs": self.params.get("epochs"),
             "stopped": bool(getattr(self.model, "stop_training", False)),
-            "random": capture.capture_random(arrays),
+            "random": random,
             "callbacks": capture.capture_callbacks(self._others, arrays),
             "extra": dict(self.extra),
         }

@@ -14,6 +14,7 @@ from bitesize.training.checkpoint import Checkpoint
 from bitesize.training.find_ranks import ranks_of_this_process
 from bitesize.training.finite import Lost, explain, watch_loss
 from bitesize.training.keras_session import finish_epoch, make_session
+from bitesize.training.keyboard import saving_on_interrupt
 from bitesize.training.rank_callback import RankCallback
 from bitesize.training.together import batches_of, begin_together, join_data, of_all
 from bitesize.training.user_model import refuse_unless_model
@@ -49,7 +50,8 @@ def fit(
     validation_data
         A `Loader`, the result of `to_keras` for one, or other data that ``fit`` of Keras takes.
     checkpoint, resume
-        Checkpoint to resume from and to save to. With ``resume=False``, existing checkpoints are removed after the first epoch.
+        Checkpoint to resume from and to save to. With ``resume=False``, existing checkpoints are removed after the first epoch. With a
+        checkpoint, the first Ctrl-C saves after the current batch; a second one ends at once.
     callbacks
         Keras callbacks. A checkpoint includes the state of Keras's `EarlyStopping`, `ReduceLROnPlateau` and
         `ModelCheckpoint`, and of all callbacks with ``state_dict()`` and ``load_state_dict(state)``.
@@ -67,6 +69,8 @@ def fit(
         As in `Checkpoint.restore`; or if the model is not a Keras model.
     NotFinite
         If losses or weights become NaN or infinite; names the rows with such values. Nothing is saved afterwards.
+    KeyboardInterrupt
+        After Ctrl-C, or an interruption of the kernel.
 
     Examples
     --------
@@ -137,7 +141,8 @@ def fit_phases(
     watched = [watch_loss(begins), *callbacks, *([checkpoint] if checkpoint else [])]
     session = make_session(watched, checkpoint, model, phases[-1][0], verbose, len(data))
     try:
-        _train(session, data, first_epoch, phases, arguments)
+        with saving_on_interrupt(checkpoint):
+            _train(session, data, first_epoch, phases, arguments)
     except Lost as lost:
         val_loader = getattr(arguments.get("validation_data"), "loader", None)
         without_frames(lost)  # they hold batches whose slots will be refilled
