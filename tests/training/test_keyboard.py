@@ -1,10 +1,13 @@
 """Ctrl-C during `bs.keras.fit` with a checkpoint: it saves after the batch, and the same call ends as if it had not been pressed."""
 
+import json
+import re
 import signal
 import threading
 
 import numpy as np
 import pytest
+from tests.programs import run_program
 
 import bitesize as bs
 
@@ -126,3 +129,15 @@ def test_a_request_does_not_outlive_a_training_that_an_error_has_ended(tmp_path)
         with pytest.raises(ValueError, match="mine"):
             bs.keras.fit(make_model(), loader, callbacks=[Fail()], **settings)
         assert bs.keras.fit(make_model(), loader, **settings).epoch == [0]
+
+
+@pytest.mark.timeout(300)
+def test_an_interrupted_cell_of_a_notebook_is_run_again_to_continue(tmp_path):
+    for name in ("jax", "ipykernel", "jupyter_client"):
+        pytest.importorskip(name)
+    stopped, saved, status, printed = json.loads(run_program("interrupted_notebook", tmp_path, timeout=280).stdout)
+    assert stopped["ename"] == "KeyboardInterrupt"
+    assert re.search(r"checkpoints.*-epoch0-batch(3[1-9]|[4-9]\d)\.npz: the same call continues there", stopped["evalue"])
+    assert saved[-1] in stopped["evalue"]
+    assert status == "ok"
+    assert "[0, 1]" in printed
