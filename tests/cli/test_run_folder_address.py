@@ -165,6 +165,19 @@ def test_predictions_at_an_address_are_complete_or_absent(data, bucket):
     assert len(lines_of(bucket.folder / "p.csv")) == 40
 
 
+def test_a_report_that_is_written_later_leaves_its_results_at_the_address(data, bucket, machine):
+    run("train", data, *TRAIN, "--no-report", "--out", ADDRESS)
+    there = bucket.folder / "runs" / "first"
+    assert not {"evaluation.json", "report.html"} & set(names(there))
+    machine("two")
+    run("report", ADDRESS)
+    saved = (there / "evaluation.json").read_bytes()
+    shutil.rmtree(data)  # the results are there: no row is read again
+    machine("three")
+    assert json.loads(run("report", ADDRESS, "--json").stdout) == {"report": f"{ADDRESS}/report.html", "missing": ""}
+    assert (there / "evaluation.json").read_bytes() == saved
+
+
 def states_of(bucket, *command):
     """Run a command, and return a copy of the bucket as it is before each write and removal, and at the end."""
     made = []

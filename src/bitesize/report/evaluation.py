@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from bitesize.errors import DoesNotFit
+from bitesize.errors import BitesizeError, DoesNotFit
 from bitesize.files.atomic import write_json
+from bitesize.files.transfer import replacing_at
 from bitesize.memory.budget import as_budget
 from bitesize.pictures.overlay import blended
 from bitesize.pictures.picture import axes_of_pictures, middle, said_of_pictures, thinned
@@ -22,6 +23,7 @@ from bitesize.report.details.regress import NumberDetails
 from bitesize.report.details.segment import MaskDetails
 from bitesize.report.drawing import data_uri, draw_rows, draw_stored, shapes_only
 from bitesize.sources.base import Source
+from bitesize.storage import paths
 from bitesize.training.run import RunFolder
 from bitesize.training.tasks.base import Task
 from bitesize.training.tasks.choose import saved_task
@@ -80,7 +82,10 @@ def evaluate_run(
     }
     try:
         write_json(run.path / NAME, found)
-    except OSError as error:
+        if run.address and run.mirror is None:  # a copy to read: no training brings the file to the address
+            with replacing_at(paths.join(run.address, NAME)) as temporary:
+                write_json(temporary, found)
+    except (BitesizeError, OSError) as error:
         _log.warning("the results of %s are not saved, and the next report measures them again: %s", run.shown, error)
     return found
 
