@@ -217,6 +217,18 @@ def test_rows_whose_label_is_empty_are_predicted_as_others(tmp_path, kind, colum
         assert [list(line.values())[1:] for line in lines] == [list(line.values())[1:] for line in expected]
 
 
+def test_images_without_a_mask_are_predicted_and_masks_are_no_images(tmp_path):
+    for part in ("images", "masks"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+    for i in range(12):
+        picture(0).resize((16, 16)).save(tmp_path / "data" / "images" / f"{i:02}.png")
+        Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / "data" / "masks" / f"{i:02}.png")
+    run("train", tmp_path / "data", "--epochs", 1, "--batch-size", 4, "--out", tmp_path / "run")
+    (tmp_path / "data" / "masks" / "03.png").unlink()
+    run("predict", tmp_path / "run", tmp_path / "data", "--out", tmp_path / "p.csv")
+    assert names(lines_of(tmp_path / "p.csv")) == [f"{i:02}.png" for i in range(12)]
+
+
 @pytest.mark.parametrize("name", ["weight", "importance"])
 @pytest.mark.parametrize("kind", ["csv", "parquet", "images"])
 def test_sample_weights_are_not_needed_for_predictions(tmp_path, kind, name):

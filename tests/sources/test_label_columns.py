@@ -1,5 +1,8 @@
 """Which columns of a table are labels and weights, and what text means as labels."""
 
+import io
+import tarfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -360,3 +363,21 @@ def test_one_target_and_several_have_the_same_dtype_and_inputs_another(tmp_path,
             batch = next(iter(loader))
             found = batch[source.label_name]
             assert (str(found.dtype), found.shape, str(batch["x"].dtype)) == (stored, shape, "float32")
+
+
+def test_samples_of_tar_files_without_a_label_open_where_none_is_needed(tmp_path):
+    with tarfile.open(tmp_path / "t.tar", "w") as archive:
+        for i in range(12):
+            buffer = io.BytesIO()
+            Image.new("RGB", (4, 4), (i, 0, 0)).save(buffer, "PNG")
+            for kind, content in (("png", buffer.getvalue()), ("cls", b"%d" % (i % 2))):
+                if (kind, i) != ("cls", 3):
+                    member = tarfile.TarInfo(f"{i:02}.{kind}")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+    source = bs.open(tmp_path / "t.tar", labels=False)
+    assert list(source.spec) == ["x"]
+    assert "no labels: the column 'cls' is left out" in said(source)
+    check_source(source)
+    with pytest.raises(bs.BadFile, match=r"1 of 12 samples of .* have no member \.cls"):
+        bs.open(tmp_path / "t.tar")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from bitesize.errors import BadFile
+from bitesize.errors import BadFile, NotFound
 from bitesize.sources.base import Source
 from bitesize.sources.choices import Choice
 from bitesize.sources.combine.with_fields import WithFields
@@ -41,7 +42,13 @@ def open_to_train(
         As `open`.
     """
     needed = not inputs_only
-    source = open_with(data, OpenOptions(labels, split=split, labels_needed=needed, weights_needed=needed, **settings))
+    options = OpenOptions(labels, split=split, labels_needed=needed, weights_needed=needed, **settings)
+    try:
+        source = open_with(data, options)
+    except NotFound:
+        if labels is not None or needed:
+            raise
+        source = open_with(data, replace(options, labels=False))  # an image without its mask is a row as well
     label, weight = source.label_name, source.weight_name
     columns = [name for name in source.spec if name not in (label, weight)]
     if columns and "x" not in columns and all(is_number(source.spec[name]) for name in columns):

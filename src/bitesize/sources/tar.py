@@ -26,7 +26,7 @@ from bitesize.files.tar_index import SUFFIX, index_folder, tar_indexes
 from bitesize.files.tar_samples import Samples
 from bitesize.memory.sizes import format_size
 from bitesize.sources.base import OpenOptions, Source
-from bitesize.sources.choices import Choice
+from bitesize.sources.choices import Choice, unread_labels
 from bitesize.sources.columns import LABEL_FIELDS, wanted_fields
 from bitesize.sources.labels import class_numbers
 from bitesize.sources.protocol import ChunkStarts, Into, raise_bad
@@ -79,6 +79,9 @@ class Tar(Source):
             self._find_labels(samples, kinds, wanted)
         named = options.labels if isinstance(options.labels, str) and options.labels in wanted else None
         self._label = named or next((name for name in LABEL_FIELDS if name in wanted), None)
+        if not options.labels_needed and self._label is not None and len(wanted) > 1:
+            self.choices = (*self.choices, unread_labels([wanted.pop(self._label)]))
+            self._label = None
         self._extents: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._arrays: dict[str, NDArray[Any]] = {}
         self.spec = {}
@@ -109,7 +112,7 @@ class Tar(Source):
             else:
                 self._extents[name] = extents
                 self.spec[name] = self._kind(stored_name, extents, options)
-        if options.labels is None and options.fields is None and self._label is None:
+        if options.labels is None and options.fields is None and self._label is None and options.labels_needed:
             self._label_by_folder()
         self._labels = None if self._label is None else self._arrays.get(self._label)
 
