@@ -185,6 +185,11 @@ def test_rows_of_tables_are_named_by_their_own_file_and_row(tmp_path):
     assert "not an image" in lines[7]["error"]
 
 
+def features(pandas, rows):
+    random = np.random.default_rng(0)
+    return pandas.DataFrame({"a": random.normal(size=rows), "b": random.normal(size=rows)})
+
+
 def tags_of(i):
     return "|".join(name for name, there in (("left", i % 2), ("top", i // 2 % 2)) if there)
 
@@ -194,8 +199,7 @@ def tags_of(i):
 def test_rows_whose_label_is_empty_are_predicted_as_others(tmp_path, kind, column):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    random = np.random.default_rng(0)
-    frame = pandas.DataFrame({"a": random.normal(size=40), "b": random.normal(size=40)})
+    frame = features(pandas, 40)
     frame["class"] = np.where(frame["a"] > 0, "pos", "neg")
     frame["price"] = 2 * frame["a"] + frame["b"]
     frame["tags"] = [tags_of(i) for i in range(40)]
@@ -234,8 +238,7 @@ def test_images_without_a_mask_are_predicted_and_masks_are_no_images(tmp_path):
 def test_sample_weights_are_not_needed_for_predictions(tmp_path, kind, name):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    random = np.random.default_rng(0)
-    frame = pandas.DataFrame({"a": random.normal(size=20), "b": random.normal(size=20)})
+    frame = features(pandas, 20)
     if kind == "images":
         frame = pandas.DataFrame({"path": [f"{i}.png" for i in range(20)]})
         for i in range(20):
